@@ -1,0 +1,278 @@
+/**
+ * The configuration, `ufes.yaml`: its TypeBox schema gives the types, the validator and the published JSON Schema.
+ * Things are maps keyed by their id, so that an id cannot be used twice. Units stand last in names.
+ * Defaults are here and nowhere else. Cross-field rules: check.ts. Reading with positions: shared/io/config-file.ts.
+ */
+import { type Static, type TSchema, Type } from 'typebox';
+import { limits } from '../limits.ts';
+
+const closed = { additionalProperties: false } as const;
+const id = '^[a-z][a-z0-9-]{0,30}$';
+/** Schema of a map keyed by id. */
+const byId = <T extends TSchema>(value: T) =>
+  Type.Record(Type.String({ pattern: id }), value, { additionalProperties: false });
+const text = (description: string, options: object = {}) => Type.String({ description, ...options });
+const address = text('IP address', { minLength: 2, maxLength: 45 });
+const endpoint = text('ADDRESS:PORT, [v6]:PORT', { pattern: '^(\\[[0-9a-fA-F:.]+\\]|[0-9.]+):[0-9]{1,5}$' });
+const port = (description: string, value: number) =>
+  Type.Integer({ description, minimum: 1, maximum: 65535, default: value });
+const location = Type.Tuple(
+  [Type.Number({ minimum: -90, maximum: 90 }), Type.Number({ minimum: -180, maximum: 180 })],
+  {
+    description: 'latitude, longitude in degrees',
+  },
+);
+const seconds = (description: string, minimum: number, maximum: number, value?: number) =>
+  Type.Integer({ description, minimum, maximum, ...(value === undefined ? {} : { default: value }) });
+const dnsName = text('domain name', { minLength: 1, maxLength: 254 });
+
+export const popSchema = Type.Object(
+  {
+    title: Type.Optional(text('shown to people; default: the id')),
+    location,
+    vips: Type.Object(
+      { v4: Type.Optional(address), v6: Type.Optional(address) },
+      { ...closed, description: 'addresses that services of ufes.yaml use here' },
+    ),
+    pool: Type.Optional(text('prefix from which VIPs for Kubernetes objects are taken, e.g. 192.0.2.16/28')),
+    ports: Type.Object(
+      { https: port('TLS listener on each VIP', 443), http: port('clear-text listener: redirects to https', 80) },
+      { ...closed, default: {} },
+    ),
+    capacity: Type.Object(
+      { requestsPerSecond: Type.Integer({ minimum: 1, default: 10_000 }) },
+      { ...closed, default: {}, description: 'what the PoP can carry; load is measured against it' },
+    ),
+    backboneRttMs: Type.Optional(
+      Type.Record(Type.String(), Type.Number({ minimum: 0, maximum: 2_000 }), {
+        description: 'known round trip to an origin, by origin id; else measured or estimated',
+      }),
+    ),
+  },
+  closed,
+);
+
+export const originSchema = Type.Object(
+  {
+    location,
+    endpoints: Type.Array(
+      text('http://ADDRESS:PORT of a server of this cluster', {
+        pattern: '^http://(\\[[0-9a-fA-F:.]+\\]|[0-9.]+):[0-9]{1,5}$',
+      }),
+      { minItems: 1, maxItems: 1000 },
+    ),
+    healthPath: Type.String({ description: 'GET here must answer 2xx', default: '/healthz' }),
+    probeUrl: Type.Optional(
+      text('https URL at this cluster that beacons may time, for the direct path', { pattern: '^https://' }),
+    ),
+  },
+  closed,
+);
+
+export const recordSchema = Type.Object(
+  {
+    name: text('relative to the zone; @ is the zone itself'),
+    type: text('A, AAAA, CNAME, TXT, MX, NS, SRV, CAA, …'),
+    ttl: Type.Optional(seconds('default: the zone’s', 0, 604_800)),
+    data: text('presentation form, as in a master file'),
+  },
+  closed,
+);
+
+export const zoneSchema = Type.Object(
+  {
+    file: Type.Optional(text('master file (RFC 1035 §5) instead of the keys below; relative to this file')),
+    ttl: seconds('default TTL', 0, 604_800, 300),
+    soa: Type.Optional(
+      Type.Object(
+        {
+          primary: text('name of the primary server (MNAME)'),
+          contact: text('mailbox as a domain name (RNAME)'),
+          refresh: seconds('', 1, 604_800, 7200),
+          retry: seconds('', 1, 604_800, 900),
+          expire: seconds('', 1, 4_838_400, 1_209_600),
+          minimum: seconds('TTL of negative answers', 0, 86_400, 60),
+        },
+        closed,
+      ),
+    ),
+    ns: Type.Optional(Type.Array(dnsName, { minItems: 1, maxItems: 16, description: 'name servers of the zone' })),
+    records: Type.Array(recordSchema, { default: [] }),
+  },
+  closed,
+);
+
+export const routeSchema = Type.Object(
+  {
+    path: Type.String({ default: '/', pattern: '^/' }),
+    match: Type.Union([Type.Literal('prefix'), Type.Literal('exact')], {
+      default: 'prefix',
+      description: 'prefix is by path element',
+    }),
+    origin: Type.Optional(text('origin id; default: the service’s')),
+    timeoutMs: Type.Integer({ minimum: 1, maximum: 3_600_000, default: limits.edge.responseMs }),
+  },
+  closed,
+);
+
+export const serviceSchema = Type.Object(
+  {
+    name: text('steered name, e.g. www.shop.example', { minLength: 1, maxLength: 253 }),
+    pops: Type.Array(Type.String(), {
+      minItems: 1,
+      maxItems: limits.config.pops,
+      description: 'candidates; their order is the default list',
+    }),
+    only: Type.Optional(
+      Type.Array(Type.String(), {
+        minItems: 1,
+        description: 'allow-list that no fall-back, spill or all-down rule may break',
+      }),
+    ),
+    origin: text('origin id'),
+    policy: Type.Union([Type.Literal('latency'), Type.Literal('geo')], {
+      default: 'latency',
+      description: 'latency: measurements, then distance; geo: distance alone',
+    }),
+    connectionShare: Type.Number({
+      minimum: 0,
+      maximum: 1,
+      default: 1,
+      description: 'share of requests on new connections; cost = (1 + 2·share) · client leg + backbone leg',
+    }),
+    answers: Type.Integer({ minimum: 1, maximum: 8, default: 1, description: 'addresses in an answer' }),
+    ttl: Type.Object(
+      { min: seconds('while a change is in sight', 0, 86_400, 5), max: seconds('in quiet times', 0, 86_400, 60) },
+      { ...closed, default: {} },
+    ),
+    allDown: Type.Union(
+      [
+        Type.Literal('serve-preferred'),
+        Type.Literal('nodata'),
+        Type.Object({ fallback: Type.Array(address, { minItems: 1, maxItems: 8 }) }, closed),
+      ],
+      {
+        default: 'serve-preferred',
+        description: 'what to answer when no candidate is up',
+      },
+    ),
+    routes: Type.Array(routeSchema, { default: [{}], minItems: 1 }),
+    tls: Type.Union(
+      [Type.Literal('internal'), Type.Object({ certificate: text('PEM file'), key: text('PEM file') }, closed)],
+      {
+        default: 'internal',
+        description: 'internal: issued by the CA in the state folder',
+      },
+    ),
+  },
+  closed,
+);
+
+const probeListener = Type.Object(
+  {
+    address: endpoint,
+    proxy: Type.Optional(Type.Literal('v2', { description: 'peers speak PROXY protocol v2 and are believed' })),
+    source: Type.String({ default: 'rum', pattern: id, description: 'name under which evidence from here is kept' }),
+    tls: Type.Boolean({ default: false, description: 'serve https with a certificate of the internal CA' }),
+  },
+  closed,
+);
+
+export const configSchema = Type.Object(
+  {
+    state: Type.String({
+      default: '.ufes',
+      description: 'folder for the store, kept artefacts, keys and sockets; relative to this file',
+    }),
+    store: Type.Literal('embedded', { default: 'embedded' }),
+    listeners: Type.Object(
+      {
+        dns: Type.Array(endpoint, { default: ['127.0.0.1:5300'], description: 'UDP and TCP' }),
+        probe: Type.Array(probeListener, { default: [{ address: '127.0.0.1:8091' }] }),
+        dashboard: Type.Optional(endpoint),
+      },
+      { ...closed, default: {} },
+    ),
+    geoip: Type.Object(
+      {
+        city: Type.String({ default: 'builtin', description: 'builtin (DB-IP city lite) or a path to an mmdb' }),
+        asn: Type.String({ default: 'builtin', description: 'builtin (CSV package), none, or a path to an mmdb' }),
+      },
+      { ...closed, default: {} },
+    ),
+    pops: byId(popSchema),
+    origins: byId(originSchema),
+    zones: Type.Record(dnsName, zoneSchema, { default: {} }),
+    services: byId(serviceSchema),
+    probes: Type.Object(
+      {
+        zone: Type.Optional(text('ID-POP.ZONE answers that PoP; must be at or below one of our zones')),
+        sampleShare: Type.Number({
+          minimum: 0,
+          maximum: 1,
+          default: 0.01,
+          description: 'share of page views that measure',
+        }),
+        collectors: Type.Array(text('base URL of a collector, for plans'), { default: [] }),
+        sources: Type.Array(Type.String({ pattern: id }), {
+          default: ['rum', 'agent'],
+          description: 'sources that maps are built from',
+        }),
+        health: Type.Object(
+          {
+            intervalMs: Type.Integer({ minimum: 100, maximum: 60_000, default: limits.health.intervalMs }),
+            timeoutMs: Type.Integer({ minimum: 50, maximum: 60_000, default: limits.health.timeoutMs }),
+            failures: Type.Integer({
+              minimum: 1,
+              maximum: 100,
+              default: limits.health.failures,
+              description: 'to down',
+            }),
+            successes: Type.Integer({
+              minimum: 1,
+              maximum: 100,
+              default: limits.health.successes,
+              description: 'to up',
+            }),
+          },
+          { ...closed, default: {} },
+        ),
+      },
+      { ...closed, default: {} },
+    ),
+    kubernetes: Type.Optional(
+      Type.Object(
+        {
+          objects: text(
+            'watched folder of Ingress, Service, EndpointSlice and Secret documents; relative to this file',
+          ),
+          status: text('folder for status files; relative to this file'),
+          ingressClass: Type.String({ default: 'ufes' }),
+          pops: Type.Optional(
+            Type.Array(Type.String(), {
+              minItems: 1,
+              description: 'PoPs that serve Ingresses; default: all with a pool',
+            }),
+          ),
+          originLocation: Type.Optional(location),
+        },
+        closed,
+      ),
+    ),
+  },
+  { ...closed, $id: 'https://ufes.dev/schema/ufes.json', title: 'ufes.yaml' },
+);
+
+export type Config = Static<typeof configSchema>;
+export type PopConfig = Static<typeof popSchema>;
+export type OriginConfig = Static<typeof originSchema>;
+export type ZoneConfig = Static<typeof zoneSchema>;
+export type ServiceConfig = Static<typeof serviceSchema>;
+
+/** One thing wrong with a configuration: where (JSON pointer segments), and what would be right. */
+export interface ConfigProblem {
+  readonly path: readonly (string | number)[];
+  /** Points at the key itself rather than at its value. */
+  readonly atKey?: boolean;
+  readonly message: string;
+}

@@ -1,0 +1,101 @@
+/**
+ * Every bound of ufes, each with the reason for its value. Relations between bounds are asserted at the end, at import.
+ * Units last in names. Grouped by room.
+ */
+export const limits = {
+  config: {
+    /** A configuration is written by people; larger is a mistake or an attack. */
+    fileBytes: 4 << 20,
+    /** A PoP is one byte in rankings; 255 means "none". */
+    pops: 254,
+  },
+  store: {
+    /** Artefacts kept per kind: enough to step back over a bad afternoon. */
+    artefactsKept: 50,
+    artefactBytes: 512 << 20,
+    /** Wait for another process's write transaction before STORE_UNAVAILABLE. */
+    busyMs: 2_000,
+    /** Readers look for news at least this often: a lost wake-up costs no more. */
+    pollMs: 500,
+    secretBytes: 1 << 20,
+  },
+  queue: {
+    /** Records waiting per shard and collector before QUEUE_FULL: about a minute at 10 k samples a second. */
+    streamRecords: 600_000,
+    jobAttempts: 5,
+  },
+  evidence: {
+    /** Shards by prefix hash. More than mappers that will ever share the work, few enough to lease one by one. */
+    shards: 16,
+    /** Records folded in one transaction. */
+    foldRecords: 5_000,
+  },
+  probe: {
+    /** A beacon of 5 targets × 3 fetches is under 2 kB. */
+    beaconBytes: 8 << 10,
+    targetsPerPlan: 5,
+    tokenMs: 5 * 60_000,
+    /** A round trip longer than this is an outage, not a distance. */
+    rttMsMax: 10_000,
+    /** PROXY protocol v2 header: 16 + 65,535 by its length field; addresses and TLVs in use are far smaller. */
+    proxyHeaderBytes: 536,
+    /** Sum of waiting writes before beacons are refused with 503. */
+    journalWaiting: 20_000,
+  },
+  dns: {
+    /** DNS flag day 2020; also what we advertise (DNS.md, Transport). */
+    udpBytes: 1232,
+    tcpConnections: 500,
+    tcpIdleMs: 10_000,
+    /** Waiting answer bytes on a TCP connection before reading pauses. */
+    tcpBacklogBytes: 1 << 20,
+    /** CNAME links followed inside our zones. */
+    chain: 8,
+    /** Answers remembered for the dashboard. */
+    recentAnswers: 4_096,
+    /** Waits for a first artefact or health verdict before answering from what it has. */
+    startMs: 2_000,
+  },
+  edge: {
+    headerBytes: 32 << 10,
+    headers: 128,
+    /** Idle client connection. */
+    idleMs: 60_000,
+    /** Whole request header must arrive within. */
+    headerMs: 10_000,
+    connectMs: 2_000,
+    responseMs: 30_000,
+    /** Idle connections kept per origin endpoint. */
+    poolIdle: 64,
+    poolConnections: 256,
+    drainMs: 4_000,
+  },
+  health: {
+    intervalMs: 500,
+    timeoutMs: 500,
+    failures: 3,
+    successes: 5,
+    /** A vote older than this many intervals no longer counts (DNS.md, Health). */
+    voteIntervals: 3,
+    bodyBytes: 4 << 10,
+  },
+  controller: {
+    objectBytes: 1 << 20,
+    objects: 20_000,
+    debounceMs: 50,
+  },
+  supervisor: {
+    /** First restart at once, then doubling up to this. */
+    restartMsMax: 10_000,
+    /** A process that does not answer its parent for this long hangs and is restarted. */
+    hungMs: 30_000,
+    /** Ctrl-C to exit. */
+    stopMs: 5_000,
+  },
+} as const;
+
+function relation(holds: boolean, text: string): void {
+  if (!holds) throw new Error(`limits: ${text}`);
+}
+relation(limits.edge.drainMs < limits.supervisor.stopMs, 'an edge must drain before the supervisor gives up');
+relation(limits.health.timeoutMs <= limits.health.intervalMs, 'one check at a time per target');

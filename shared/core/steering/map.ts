@@ -1,0 +1,297 @@
+/**
+ * The steering map: for each service group, which PoPs in which order, for every client prefix. Immutable, binary.
+ *
+ * One group's index over a family is a list of intervals of the address space, each with a ranking; neighbours differ.
+ *
+ *     starts   0.0.0.0   81.2.69.0   81.2.70.0   …          (v4: 32 bits; v6: the first 64)
+ *     ranking     7          2           7        …          (row of `rankings`)
+ *
+ * A leaf of the prefix trie is the largest aligned block around an address that lies inside its interval. Neighbouring
+ * intervals differ, so the sibling of every leaf holds another ranking: the leaves are an exact, minimal partition, and
+ * their lengths need not be stored. Finding one is a bucket jump on the top 16 bits and a short binary search.
+ *
+ * Cells carry the evidence by which `explain` justifies a ranking; the answer path does not read them.
+ *
+ * Bytes: "UFMAP\0" u16 format, u32 length of the JSON header, header (names, groups, section offsets), then sections
+ * of little-endian arrays, 8-aligned. Built by services/mapper; sealed and signed by shared/io/artefact.ts.
+ */
+import { OperatingError } from '../errors.ts';
+import { type Address, type Family, mask32 } from '../ip.ts';
+import { limits } from '../limits.ts';
+
+export const mapFormat = 1;
+/** In a ranking row: no further PoP. */
+export const noPop = 255;
+
+/** Which evidence an estimate rests on; the number is the tier of STEERING.md, "Estimation". */
+export const Tier = { none: 0, prefix: 1, asnMetro: 2, spatial: 3, country: 4, prior: 5 } as const;
+export const tierNames = ['none', 'prefix', 'asn-metro', 'spatial', 'country', 'prior'] as const;
+
+export interface IntervalIndex {
+  readonly family: Family;
+  /** Sorted first addresses; [0] is 0. v4: `hi` alone. */
+  readonly hi: Uint32Array;
+  readonly lo: Uint32Array;
+  /** Row number in the group's rankings. */
+  readonly ranking: Uint32Array;
+}
+
+export interface MapGroup {
+  /** groupKey() of its services. */
+  readonly key: string;
+  /** PoPs in a row of `rankings`. */
+  readonly width: number;
+  /** Rows of `width` map PoP numbers, best first, padded with noPop. */
+  readonly rankings: Uint8Array;
+  readonly v4: IntervalIndex;
+  readonly v6: IntervalIndex;
+}
+
+/** Estimates of measured cells, row by row: entry cell · pops + pop. Times in tenths of a millisecond, 65535 = none. */
+export interface CellTable {
+  /** /24s, sorted, then /48s, sorted. */
+  readonly v4: Uint32Array;
+  readonly v6hi: Uint32Array;
+  readonly v6lo: Uint32Array;
+  readonly estimate: Uint16Array;
+  readonly low: Uint16Array;
+  readonly high: Uint16Array;
+  /** Effective n, rounded, at most 65535. */
+  readonly n: Uint16Array;
+  readonly tier: Uint8Array;
+}
+
+export interface SteeringMap {
+  readonly createdAtMs: number;
+  /** Map PoP number → PoP id. Independent of DesiredState's numbers. */
+  readonly pops: readonly string[];
+  readonly sources: readonly string[];
+  /** Name and date of the GeoIP data the prior rests on. */
+  readonly geoip: string;
+  readonly groups: readonly MapGroup[];
+  readonly cells: CellTable;
+}
+
+const magic = 'UFMAP\0';
+type Section = Uint8Array | Uint16Array | Uint32Array;
+interface Header {
+  createdAtMs: number;
+  pops: string[];
+  sources: string[];
+  geoip: string;
+  groups: { key: string; width: number }[];
+  /** [kind, offset from the start of sections, elements], in the order of `sectionsOf`. */
+  sections: [kind: 1 | 2 | 4, offset: number, length: number][];
+}
+
+/** The arrays of a map in their fixed order. */
+function sectionsOf(map: SteeringMap): Section[] {
+  const { v4, v6hi, v6lo, estimate, low, high, n, tier } = map.cells;
+  const groups = map.groups.flatMap((group) => [
+    group.rankings,
+    group.v4.hi,
+    group.v4.ranking,
+    group.v6.hi,
+    group.v6.lo,
+    group.v6.ranking,
+  ]);
+  return [...groups, v4, v6hi, v6lo, estimate, low, high, n, tier];
+}
+
+export function encodeMap(map: SteeringMap): Uint8Array {
+  const sections = sectionsOf(map);
+  let offset = 0;
+  const table: Header['sections'] = sections.map((section) => {
+    const at = offset;
+    offset += (section.byteLength + 7) & ~7;
+    return [section.BYTES_PER_ELEMENT as 1 | 2 | 4, at, section.length];
+  });
+  const header: Header = {
+    createdAtMs: map.createdAtMs,
+    pops: [...map.pops],
+    sources: [...map.sources],
+    geoip: map.geoip,
+    groups: map.groups.map(({ key, width }) => ({ key, width })),
+    sections: table,
+  };
+  const json = new TextEncoder().encode(JSON.stringify(header));
+  const body = (12 + json.length + 7) & ~7;
+  const bytes = new Uint8Array(body + offset);
+  const view = new DataView(bytes.buffer);
+  bytes.set(new TextEncoder().encode(magic));
+  view.setUint16(6, mapFormat, true);
+  view.setUint32(8, json.length, true);
+  bytes.set(json, 12);
+  for (const [i, section] of sections.entries()) {
+    bytes.set(new Uint8Array(section.buffer, section.byteOffset, section.byteLength), body + table[i]![1]);
+  }
+  return bytes;
+}
+
+/**
+ * Reads a map without copying when `bytes` is 8-aligned in its buffer, which may be shared. Checks everything a look-up
+ * relies on; throws ARTEFACT_CORRUPT otherwise.
+ */
+export function decodeMap(input: Uint8Array): SteeringMap {
+  const bytes = input.byteOffset % 8 === 0 ? input : input.slice();
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (bytes.length < 12 || new TextDecoder().decode(bytes.slice(0, 6)) !== magic) throw corrupt('no steering map');
+  if (view.getUint16(6, true) !== mapFormat)
+    throw corrupt(`map format ${view.getUint16(6, true)}, expected ${mapFormat}`);
+  const headerLength = view.getUint32(8, true);
+  const body = (12 + headerLength + 7) & ~7;
+  if (body > bytes.length) throw corrupt('header reaches past the end');
+  let header: Header;
+  try {
+    header = JSON.parse(new TextDecoder().decode(bytes.slice(12, 12 + headerLength)));
+  } catch (cause) {
+    throw corrupt('header is no JSON', cause);
+  }
+  if (header.sections.length !== 6 * header.groups.length + 8) throw corrupt('wrong number of sections');
+  let next = 0;
+  const take = <T extends Section>(
+    make: (buffer: ArrayBufferLike, at: number, length: number) => T,
+    kind: 1 | 2 | 4,
+  ): T => {
+    const [found, offset, length] = header.sections[next++]!;
+    if (
+      found !== kind ||
+      offset % 8 !== 0 ||
+      offset < 0 ||
+      length < 0 ||
+      body + offset + length * kind > bytes.length
+    ) {
+      throw corrupt(`section ${next - 1} does not fit`);
+    }
+    return make(bytes.buffer, bytes.byteOffset + body + offset, length);
+  };
+  const u8 = () => take((b, at, n) => new Uint8Array(b, at, n), 1);
+  const u16 = () => take((b, at, n) => new Uint16Array(b, at, n), 2);
+  const u32 = () => take((b, at, n) => new Uint32Array(b, at, n), 4);
+  const none = new Uint32Array(0);
+  const groups = header.groups.map(({ key, width }): MapGroup => {
+    const rankings = u8();
+    const v4: IntervalIndex = { family: 4, hi: u32(), lo: none, ranking: u32() };
+    const v6: IntervalIndex = { family: 6, hi: u32(), lo: u32(), ranking: u32() };
+    const group = { key, width, rankings, v4, v6 };
+    checkGroup(group, header.pops.length);
+    return group;
+  });
+  const cells: CellTable = {
+    v4: u32(),
+    v6hi: u32(),
+    v6lo: u32(),
+    estimate: u16(),
+    low: u16(),
+    high: u16(),
+    n: u16(),
+    tier: u8(),
+  };
+  const entries = (cells.v4.length + cells.v6hi.length) * header.pops.length;
+  for (const column of [cells.estimate, cells.low, cells.high, cells.n, cells.tier]) {
+    if (column.length !== entries) throw corrupt('cell table has columns of unequal length');
+  }
+  return {
+    createdAtMs: header.createdAtMs,
+    pops: header.pops,
+    sources: header.sources,
+    geoip: header.geoip,
+    groups,
+    cells,
+  };
+}
+
+function checkGroup(group: MapGroup, pops: number): void {
+  if (!(group.width >= 1 && group.width <= limits.config.pops) || group.rankings.length % group.width !== 0) {
+    throw corrupt(`group ${group.key}: rankings are not rows of ${group.width}`);
+  }
+  for (const pop of group.rankings)
+    if (pop >= pops && pop !== noPop) throw corrupt(`group ${group.key}: PoP ${pop} of ${pops}`);
+  const rows = group.rankings.length / group.width;
+  for (const index of [group.v4, group.v6]) {
+    const { hi, lo, ranking } = index;
+    if (hi.length === 0 || hi.length !== ranking.length || (index.family === 6 && lo.length !== hi.length)) {
+      throw corrupt(`group ${group.key}: v${index.family} index is empty or uneven`);
+    }
+    if (hi[0] !== 0 || (lo[0] ?? 0) !== 0)
+      throw corrupt(`group ${group.key}: v${index.family} index does not start at 0`);
+    for (let i = 0; i < hi.length; i++) {
+      if (ranking[i]! >= rows) throw corrupt(`group ${group.key}: ranking ${ranking[i]} of ${rows}`);
+      if (i > 0 && (hi[i]! < hi[i - 1]! || (hi[i] === hi[i - 1] && (lo[i] ?? 0) <= (lo[i - 1] ?? 0)))) {
+        throw corrupt(`group ${group.key}: v${index.family} starts do not rise`);
+      }
+    }
+  }
+}
+
+function corrupt(why: string, cause?: unknown): OperatingError {
+  return new OperatingError('ARTEFACT_CORRUPT', `steering map: ${why}`, { cause });
+}
+
+/** Number of the interval that holds the address. No allocation. */
+export function findInterval(index: IntervalIndex, hi: number, lo: number): number {
+  const { hi: starts, lo: starts2, family } = index;
+  let low = 0;
+  let high = starts.length - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >>> 1;
+    const start = starts[middle]!;
+    if (start < hi || (start === hi && (family === 4 || starts2[middle]! <= lo))) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}
+
+/**
+ * Length of the leaf around the address: the largest aligned block inside interval `at` (RFC 7871 §7.2.1 scope).
+ * 0 when one ranking covers the whole family. No allocation.
+ */
+export function leafLength(index: IntervalIndex, at: number, hi: number, lo: number): number {
+  const { hi: starts, lo: starts2, family } = index;
+  let length = 0;
+  if (at > 0) {
+    // Must exclude the last address before the interval.
+    const startHi = starts[at]!;
+    if (family === 4) length = 1 + commonBits(hi, startHi - 1, 0, 0);
+    else {
+      const startLo = starts2[at]!;
+      length =
+        1 + (startLo === 0 ? commonBits(hi, startHi - 1, lo, 0xffffffff) : commonBits(hi, startHi, lo, startLo - 1));
+    }
+  }
+  if (at + 1 < starts.length) {
+    const endLength = 1 + commonBits(hi, starts[at + 1]!, lo, family === 4 ? 0 : starts2[at + 1]!);
+    if (endLength > length) length = endLength;
+  }
+  return length;
+}
+
+/** Equal leading bits of two 64-bit numbers (v4: lo are both 0, and hi differ). */
+function commonBits(hiA: number, hiB: number, loA: number, loB: number): number {
+  const hi = (hiA ^ hiB) >>> 0;
+  return hi !== 0 ? Math.clz32(hi) : 32 + Math.clz32((loA ^ loB) >>> 0);
+}
+
+/** Row of the cell table for a client, or -1: it has no evidence of its own. */
+export function findCell(cells: CellTable, client: Address): number {
+  if (client.family === 4) {
+    const key = (client.hi & 0xffffff00) >>> 0;
+    const at = lowerBound(cells.v4.length, (i) => cells.v4[i]! < key);
+    return cells.v4[at] === key ? at : -1;
+  }
+  const lo = (client.lo & mask32(16)) >>> 0;
+  const { v6hi, v6lo } = cells;
+  const at = lowerBound(v6hi.length, (i) => v6hi[i]! < client.hi || (v6hi[i] === client.hi && v6lo[i]! < lo));
+  return v6hi[at] === client.hi && v6lo[at] === lo ? cells.v4.length + at : -1;
+}
+
+function lowerBound(length: number, less: (i: number) => boolean): number {
+  let low = 0;
+  let high = length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (less(middle)) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
