@@ -18,11 +18,44 @@ export const limits = {
     /** Readers look for news at least this often: a lost wake-up costs no more. */
     pollMs: 500,
     secretBytes: 1 << 20,
+    /** SQLite's own wait holds the event loop, so it is short; we try again between turns until `busyMs`. */
+    busySliceMs: 5,
+    /** A store that vanished is made anew only after this: whoever removes it removes several files. */
+    recreateMs: 250,
+    /** How long `applied/NODE/KIND` holds; told again in a third of it. */
+    appliedMs: 15_000,
+    /** Audit entries kept. */
+    auditEntries: 100_000,
+  },
+  admin: {
+    /** sun_path holds 107 bytes and a NUL on Linux, 103 on macOS. */
+    socketPathBytes: 100,
+    bodyBytes: 4 << 20,
+    timeoutMs: 2_000,
   },
   queue: {
     /** Records waiting per shard and collector before QUEUE_FULL: about a minute at 10 k samples a second. */
     streamRecords: 600_000,
     jobAttempts: 5,
+    /** First retry of a failed job; doubles up to the maximum. */
+    jobRetryMs: 1_000,
+    jobRetryMsMax: 60_000,
+    /** A running job that is not renewed for this long belonged to a killed worker and runs again. */
+    jobVisibleMs: 10_000,
+  },
+  geoip: {
+    /** One mmdb or CSV. Node reads no file of 2 GiB whole; the largest city databases sold are about 1 GB. */
+    sourceBytes: 2 ** 31 - 1,
+    /** Values in one data record. MaxMind's fullest have about 150; a corrupt one must not read for ever. */
+    recordValues: 4_096,
+    recordDepth: 12,
+    /** Decoded values kept by position while compiling: most records share keys, names and countries. */
+    recordCache: 2_000_000,
+    /** Looks at the source files for a new edition. They are published daily at most. */
+    pollMs: 5_000,
+    /** The compiling process touches its lock every second; silent for this long, it is gone. */
+    lockStaleMs: 15_000,
+    lockPollMs: 200,
   },
   evidence: {
     /** Shards by prefix hash. More than mappers that will ever share the work, few enough to lease one by one. */
@@ -84,6 +117,24 @@ export const limits = {
     objects: 20_000,
     debounceMs: 50,
   },
+  dashboard: {
+    /** Event streams at once: every operator and a few screens; each costs a write a second. */
+    eventClients: 64,
+    /** Unsent bytes of an event stream before it is cut; its page connects again and gets everything whole. */
+    eventBacklogBytes: 2 << 20,
+    /** Answers are shown over buckets × milliseconds = 5 minutes. */
+    answerBuckets: 60,
+    answerBucketMs: 5_000,
+    recentAnswers: 12,
+    /** Prefixes on the map: more are not told apart there. */
+    users: 2_000,
+    /** Prefixes whose place is remembered. */
+    placesRemembered: 50_000,
+    /** Another process answers its local socket within this, or counts as missing. */
+    askMs: 2_000,
+    /** Text fields of /api/explain: a domain name is 254 at most. */
+    queryChars: 254,
+  },
   supervisor: {
     /** First restart at once, then doubling up to this. */
     restartMsMax: 10_000,
@@ -98,4 +149,6 @@ function relation(holds: boolean, text: string): void {
   if (!holds) throw new Error(`limits: ${text}`);
 }
 relation(limits.edge.drainMs < limits.supervisor.stopMs, 'an edge must drain before the supervisor gives up');
+relation(limits.store.busySliceMs < limits.store.busyMs, 'a wait is made of slices');
+relation(limits.store.appliedMs > 3 * limits.store.pollMs, 'an applied version must be told again before it expires');
 relation(limits.health.timeoutMs <= limits.health.intervalMs, 'one check at a time per target');
