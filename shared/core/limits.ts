@@ -102,6 +102,23 @@ export const limits = {
     poolIdle: 64,
     poolConnections: 256,
     drainMs: 4_000,
+    /** Of drainMs: new connections are still taken while clients read GOAWAY and `Connection: close`. */
+    drainAcceptMs: 500,
+    /** Client connections per address: two descriptors each must fit in the usual 20,000. */
+    connections: 8_000,
+    /** Concurrent requests on one HTTP/2 connection: the value RFC 9113 §6.5.2 recommends as a minimum, and a little. */
+    streams: 128,
+    /** Streams that a client may reset at once, and again per second after that (rapid reset, CVE-2023-44487). */
+    resetBurst: 200,
+    resetsPerSecond: 50,
+    /** A certificate that was replaced under its name is noticed this late at most. */
+    certificateMs: 5_000,
+    /** An address that could not be bound is tried again this often. */
+    rebindMs: 2_000,
+    /** Probe requests remembered until somebody asks which client they came from. */
+    probeJoins: 4_096,
+    /** `ufes-reason` and 503 tell clients to come back after this. */
+    retryAfterSeconds: 1,
   },
   health: {
     intervalMs: 500,
@@ -151,4 +168,5 @@ function relation(holds: boolean, text: string): void {
 relation(limits.edge.drainMs < limits.supervisor.stopMs, 'an edge must drain before the supervisor gives up');
 relation(limits.store.busySliceMs < limits.store.busyMs, 'a wait is made of slices');
 relation(limits.store.appliedMs > 3 * limits.store.pollMs, 'an applied version must be told again before it expires');
+relation(limits.edge.drainAcceptMs < limits.edge.drainMs, 'open requests need time after the listeners have closed');
 relation(limits.health.timeoutMs <= limits.health.intervalMs, 'one check at a time per target');
