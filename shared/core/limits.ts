@@ -72,6 +72,8 @@ export const limits = {
     rttMsMax: 10_000,
     /** PROXY protocol v2 header: 16 + 65,535 by its length field; addresses and TLVs in use are far smaller. */
     proxyHeaderBytes: 536,
+    /** It is the first thing a proxy sends; a round trip between neighbours. */
+    proxyHeaderMs: 2_000,
     /** Sum of waiting writes before beacons are refused with 503. */
     journalWaiting: 20_000,
   },
