@@ -23,7 +23,7 @@ const location = Type.Tuple(
   },
 );
 const seconds = (description: string, minimum: number, maximum: number, value?: number) =>
-  Type.Integer({ description, minimum, maximum, ...(value === undefined ? {} : { default: value }) });
+  Type.Integer({ description, minimum, maximum, unit: 'seconds', ...(value === undefined ? {} : { default: value }) });
 const dnsName = text('domain name', { minLength: 1, maxLength: 254 });
 
 export const popSchema = Type.Object(
@@ -104,7 +104,7 @@ export const zoneSchema = Type.Object(
 
 export const routeSchema = Type.Object(
   {
-    path: Type.String({ default: '/', pattern: '^/' }),
+    path: Type.String({ default: '/', pattern: '^/', description: 'path that begins with /' }),
     match: Type.Union([Type.Literal('prefix'), Type.Literal('exact')], {
       default: 'prefix',
       description: 'prefix is by path element',
@@ -255,6 +255,10 @@ export const configSchema = Type.Object(
             }),
           ),
           originLocation: Type.Optional(location),
+          ttl: Type.Object(
+            { min: seconds('while a change is in sight', 0, 86_400, 5), max: seconds('in quiet times', 0, 86_400, 60) },
+            { ...closed, default: {}, description: 'of the names of Ingresses; a route outlives its record by max' },
+          ),
         },
         closed,
       ),
@@ -274,5 +278,9 @@ export interface ConfigProblem {
   readonly path: readonly (string | number)[];
   /** Points at the key itself rather than at its value. */
   readonly atKey?: boolean;
+  /** The other place of a conflict; its position is added to the message. */
+  readonly other?: readonly (string | number)[];
+  /** In a zone's master file instead: key of the zone, line from 1. */
+  readonly zoneFile?: { readonly zone: string; readonly line: number };
   readonly message: string;
 }
