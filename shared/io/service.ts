@@ -12,6 +12,8 @@ export interface ServiceContext {
   readonly config: Config;
   /** Folder that relative paths in the configuration are relative to. */
   readonly configFolder: string;
+  /** File or folder the configuration was read from, absolute; absent in tests that make one up. Read again when it changes. */
+  readonly configPath?: string;
   /** Absolute state folder. Sockets are STATE/run/NODE.sock, kept artefacts STATE/nodes/NODE/. */
   readonly state: string;
   /** This process's name: `dns`, `probe`, `mapper`, `edge-lon`, `controller`, `dashboard`. */

@@ -1,0 +1,53 @@
+/** What a command is, and the options all of them share. */
+import { resolve } from 'node:path';
+import { OperatingError } from '@ufes/core/errors.ts';
+
+export interface Command {
+  readonly usage: string;
+  readonly summary: string;
+  readonly details?: string;
+  /** Resolves to the exit code. */
+  run(args: readonly string[]): Promise<number>;
+}
+
+export const stateOption = { state: { type: 'string', default: process.env['UFES_STATE'] ?? '.ufes' } } as const;
+export const jsonOption = { json: { type: 'boolean', default: false } } as const;
+
+export function stateFolder(value: string): string {
+  return resolve(value);
+}
+
+/** `30s`, `5m`, `1h`, `500ms` → milliseconds. */
+export function parseDuration(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text);
+  if (match === null)
+    throw new OperatingError('CONFIG_INVALID', `"${text}" is no duration: write 500ms, 30s, 5m or 1h`);
+  const unit = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }[match[2] as 'ms' | 's' | 'm' | 'h' | 'd'];
+  return Number(match[1]) * unit;
+}
+
+const colour = process.stdout.isTTY === true && process.env['NO_COLOR'] === undefined;
+const paint = (code: number) => (text: string) => (colour ? `\u001b[${code}m${text}\u001b[0m` : text);
+export const bold = paint(1);
+export const dim = paint(2);
+export const green = paint(32);
+export const red = paint(31);
+export const yellow = paint(33);
+
+/** Columns padded to their widest cell, two spaces apart; colours do not count as width. */
+export function table(rows: readonly (readonly string[])[]): string {
+  // biome's control-character rule is about mistakes in patterns; here the escape byte is what is looked for.
+  const width = (text: string) => text.replaceAll(new RegExp(`${String.fromCharCode(27)}\\[\\d+m`, 'g'), '').length;
+  const widths: number[] = [];
+  for (const row of rows) for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, width(cell));
+  const line = (row: readonly string[]) =>
+    row.map((cell, i) => (i === row.length - 1 ? cell : cell + ' '.repeat(widths[i]! - width(cell)))).join('  ');
+  return rows.map((row) => `${line(row).trimEnd()}\n`).join('');
+}
+
+export function ago(ms: number): string {
+  const seconds = Math.max(0, Math.round(ms / 1000));
+  if (seconds < 120) return `${seconds} s`;
+  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
+  return seconds < 172_800 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86_400)} d`;
+}

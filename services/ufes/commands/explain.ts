@@ -1,0 +1,102 @@
+/** `ufes explain NAME CLIENT`: why this client gets this answer, by the code that answers. */
+import { parseArgs } from 'node:util';
+import type { Evidence, Explanation, PopEstimate, PopExplanation } from '@ufes/core/steering/explanation.ts';
+import { adminGet } from '@ufes/io/admin-client.ts';
+import {
+  ago,
+  bold,
+  type Command,
+  dim,
+  green,
+  jsonOption,
+  red,
+  stateFolder,
+  stateOption,
+  table,
+  yellow,
+} from '../command.ts';
+
+export const explain: Command = {
+  usage: 'explain NAME CLIENT [--type A]',
+  summary: 'why CLIENT (address or prefix) gets the answer it gets for NAME',
+  details: '\nThe decision comes from the running dns; estimates that its map does not hold are asked of the mapper.\n',
+  async run(args) {
+    const { values, positionals } = parseArgs({
+      args: [...args],
+      options: { ...stateOption, ...jsonOption, type: { type: 'string', default: 'A' } },
+      allowPositionals: true,
+    });
+    const [name, client] = positionals;
+    if (name === undefined || client === undefined) {
+      process.stderr.write(`usage: ufes ${explain.usage}\n`);
+      return 2;
+    }
+    const state = stateFolder(values.state);
+    const query = new URLSearchParams({ name, client, type: values.type.toUpperCase() });
+    const decision = await adminGet<Explanation>(state, 'dns', `/explain?${query}`);
+    const believed = await adminGet<Evidence>(
+      state,
+      'mapper',
+      `/evidence?${new URLSearchParams({ client, service: decision.name })}`,
+    ).catch(() => undefined);
+    const whole = join(decision, believed);
+    process.stdout.write(values.json ? `${JSON.stringify(whole, null, 2)}\n` : toText(whole));
+    return 0;
+  },
+};
+
+/** The map's own estimates stand; the mapper fills in place, network and what a map does not carry. */
+function join(decision: Explanation, believed: Evidence | undefined): Explanation & { asn?: number } {
+  if (believed === undefined) return decision;
+  const pops = decision.pops.map((pop): PopExplanation => {
+    const other = believed.estimates[pop.pop];
+    const estimate: PopEstimate | undefined = pop.estimate ? { ...other, ...pop.estimate } : other;
+    return estimate ? { ...pop, estimate } : pop;
+  });
+  return { ...decision, pops, place: believed.place, ...(believed.asn === undefined ? {} : { asn: believed.asn }) };
+}
+
+function toText(e: Explanation & { asn?: number }): string {
+  const where = [e.place, e.asn === undefined ? undefined : `AS${e.asn}`].filter(Boolean).join(', ');
+  const facts: [string, string][] = [
+    [
+      'answer',
+      e.answers.length > 0 ? `${bold(e.answers.join(' '))}  ${dim(`TTL ${e.ttlSeconds} s`)}` : bold('no address'),
+    ],
+    ['client', `${e.client}${where ? `  ${where}` : ''}`],
+    [
+      'prefix',
+      `${e.prefix}  ${dim(`scope /${e.scope}`)}${e.cell ? `, measured as ${bold(e.cell)}` : ', not measured itself'}`,
+    ],
+    ['why', e.why],
+    ['service', `${e.service}  ${dim(`owner ${e.owner}`)}`],
+    [
+      'map',
+      e.map
+        ? `${e.map.version}, ${ago(e.map.ageSeconds * 1000)} old  ${dim(`evidence ${e.map.sources.join(', ')}; ${e.map.geoip}`)}`
+        : 'none yet',
+    ],
+    ['names', `${e.desired.version}, ${ago(e.desired.ageSeconds * 1000)} old`],
+  ];
+  const heads = ['', 'POP', 'STATE', 'CLIENT RTT', '95%', 'n', 'TIER', 'BACKBONE', 'COST', 'VIP', ''].map(bold);
+  return `${bold(`${e.name} ${e.type}`)}\n${table(facts.map(([key, value]) => [`  ${key}`, value]))}\n${table([heads, ...e.pops.map(popRow)])}`;
+}
+
+function popRow(pop: PopExplanation): string[] {
+  const { estimate } = pop;
+  const ms = (value: number | undefined) => (value === undefined ? '' : `${value.toFixed(1)} ms`);
+  const state = pop.state === 'up' ? green('up') : pop.state === 'down' ? red('down') : yellow(pop.state);
+  return [
+    pop.chosen ? green('→') : String(pop.rank),
+    pop.pop,
+    state,
+    ms(estimate?.clientMs),
+    estimate ? `${estimate.lowMs.toFixed(1)}–${estimate.highMs.toFixed(1)}` : '',
+    estimate ? String(Math.round(estimate.n)) : '',
+    estimate?.tier ?? '',
+    ms(estimate?.backboneMs),
+    ms(estimate?.costMs),
+    pop.vips.join(' '),
+    pop.passed ? yellow(`passed over: ${pop.passed}`) : '',
+  ];
+}

@@ -1,0 +1,214 @@
+/**
+ * The process tree: starts a process per node, restarts what exited at once and then with back-off, and what has not
+ * answered for limits.supervisor.hungMs. Relays wake-ups between processes. A node failed on purpose stays down.
+ */
+import { type ChildProcess, fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import type { Config } from '@ufes/core/config/schema.ts';
+import { limits } from '@ufes/core/limits.ts';
+import type { Clock, Component, Log } from '@ufes/core/ports.ts';
+import { wakeRelay } from '@ufes/io/bus.ts';
+import type { FromChild, Init, ProcessStatus, ToChild } from './messages.ts';
+
+interface Process {
+  readonly node: string;
+  child: ChildProcess | undefined;
+  state: ProcessStatus['state'];
+  why: string;
+  restarts: number;
+  startedAtMs: number;
+  answeredAtMs: number;
+  rssBytes: number;
+  backoffMs: number;
+  cancelRestart: (() => void) | undefined;
+}
+
+export interface SupervisorOptions {
+  readonly nodes: readonly string[];
+  readonly config: Config;
+  readonly configFolder: string;
+  readonly configPath: string;
+  readonly state: string;
+  readonly logLevel: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** An operating error that ended a node: shown to the person at the terminal. */
+  readonly onFatal: (node: string, code: string, message: string) => void;
+}
+
+export class Supervisor implements Component {
+  readonly #options: SupervisorOptions;
+  readonly #processes = new Map<string, Process>();
+  readonly #relay = wakeRelay();
+  #stopping = false;
+  #cancelPing: (() => void) | undefined;
+  #config: Config;
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options;
+    this.#config = options.config;
+  }
+
+  async start(): Promise<void> {
+    for (const node of this.#options.nodes) this.#add(node);
+    this.#cancelPing = this.#options.clock.every(1000, () => this.#ping());
+  }
+
+  /** Starts and stops what a changed configuration asks for; new processes get the new one. */
+  update(config: Config, nodes: readonly string[]): void {
+    this.#config = config;
+    for (const node of nodes) if (!this.#processes.has(node)) this.#add(node);
+    for (const [node, process] of this.#processes) {
+      if (nodes.includes(node)) continue;
+      this.#processes.delete(node);
+      process.state = 'stopped';
+      process.cancelRestart?.();
+      this.#tell(process, { ufes: 'stop' });
+    }
+  }
+
+  status(): ProcessStatus[] {
+    const nowMs = this.#options.clock.nowMs();
+    return [...this.#processes.values()].map(({ node, child, state, why, restarts, startedAtMs, rssBytes }) => ({
+      node,
+      pid: child?.pid,
+      state,
+      why,
+      restarts,
+      upMs: child ? nowMs - startedAtMs : 0,
+      rssBytes,
+    }));
+  }
+
+  /** Kills a node and holds it down, or lets it live again. False when there is no such node. */
+  hold(node: string, down: boolean): boolean {
+    const process = this.#processes.get(node);
+    if (process === undefined) return false;
+    if (down && process.state !== 'failed on purpose') {
+      process.state = 'failed on purpose';
+      process.why = 'ufes fail';
+      process.cancelRestart?.();
+      process.child?.kill('SIGKILL');
+    }
+    if (!down && process.state === 'failed on purpose') this.#launch(process);
+    return true;
+  }
+
+  /** Stops everything within limits.supervisor.stopMs; what has not gone by then is killed. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    this.#cancelPing?.();
+    const leaving = [...this.#processes.values()].map((process) => {
+      process.cancelRestart?.();
+      const { child } = process;
+      if (child === undefined || child.exitCode !== null || child.signalCode !== null) return undefined;
+      return new Promise<void>((resolve) => {
+        const cancel = this.#options.clock.after(limits.supervisor.stopMs - 400, () => child.kill('SIGKILL'));
+        child.once('exit', () => {
+          cancel();
+          resolve();
+        });
+        this.#tell(process, { ufes: 'stop' });
+      });
+    });
+    await Promise.all(leaving);
+  }
+
+  #add(node: string): void {
+    const process: Process = {
+      node,
+      child: undefined,
+      state: 'starting',
+      why: '',
+      restarts: 0,
+      startedAtMs: 0,
+      answeredAtMs: 0,
+      rssBytes: 0,
+      backoffMs: 0,
+      cancelRestart: undefined,
+    };
+    this.#processes.set(node, process);
+    this.#launch(process);
+  }
+
+  #launch(process: Process): void {
+    const { clock, configFolder, configPath, state, logLevel } = this.#options;
+    const child = fork(fileURLToPath(new URL('./child.ts', import.meta.url)), [process.node], {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    });
+    process.child = child;
+    process.state = 'starting';
+    process.why = '';
+    process.startedAtMs = clock.nowMs();
+    process.answeredAtMs = clock.nowMs();
+    this.#relay.attach(child);
+    child.on('message', (message: FromChild | { ufes: 'wake' }) => {
+      if (message.ufes !== 'wake') this.#heard(process, child, message);
+    });
+    child.on('error', (error) =>
+      this.#options.log.error({ node: process.node, error: error.message }, 'process error'),
+    );
+    child.on('exit', (code, signal) => this.#exited(process, child, code, signal));
+    const init: Init = {
+      ufes: 'init',
+      node: process.node,
+      config: this.#config,
+      configFolder,
+      configPath,
+      state,
+      logLevel,
+    };
+    this.#tell(process, init);
+  }
+
+  #heard(process: Process, child: ChildProcess, message: FromChild): void {
+    if (process.child !== child) return;
+    if (message.ufes === 'pong') {
+      process.answeredAtMs = this.#options.clock.nowMs();
+      process.rssBytes = message.rssBytes;
+    } else if (message.ufes === 'ready') {
+      process.state = message.ok ? 'ready' : 'not ready';
+      process.why = message.why;
+      if (message.ok) process.backoffMs = 0;
+    } else {
+      process.why = message.message;
+      this.#options.onFatal(process.node, message.code, message.message);
+    }
+  }
+
+  #exited(process: Process, child: ChildProcess, code: number | null, signal: string | null): void {
+    if (process.child !== child) return;
+    process.child = undefined;
+    process.rssBytes = 0;
+    if (this.#stopping || process.state === 'failed on purpose' || process.state === 'stopped') return;
+    process.restarts++;
+    process.state = 'restarting';
+    process.why ||= signal ? `killed by ${signal}` : `exited with ${code}`;
+    this.#options.log.warn({ node: process.node, code, signal, inMs: process.backoffMs }, 'process ended; restarting');
+    const why = process.why;
+    process.cancelRestart = this.#options.clock.after(process.backoffMs, () => {
+      this.#launch(process);
+      process.why = why;
+    });
+    process.backoffMs = Math.min(limits.supervisor.restartMsMax, Math.max(250, process.backoffMs * 2));
+  }
+
+  #ping(): void {
+    const nowMs = this.#options.clock.nowMs();
+    for (const process of this.#processes.values()) {
+      if (process.child === undefined) continue;
+      if (nowMs - process.answeredAtMs > limits.supervisor.hungMs) {
+        this.#options.log.error(
+          { node: process.node, silentMs: nowMs - process.answeredAtMs },
+          'process hangs; killing it',
+        );
+        process.why = `did not answer for ${limits.supervisor.hungMs / 1000} s`;
+        process.child.kill('SIGKILL');
+      } else this.#tell(process, { ufes: 'ping' });
+    }
+  }
+
+  #tell(process: Process, message: ToChild): void {
+    if (process.child?.connected) process.child.send(message, () => {});
+  }
+}
