@@ -2,9 +2,9 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { withDefaults } from '@ufes/core/config/defaults.ts';
 import { type Config, configSchema } from '@ufes/core/config/schema.ts';
 import type { Bus, Clock, Log, Rng } from '@ufes/core/ports.ts';
-import { Value } from 'typebox/value';
 import { closeContext, createContext } from './context.ts';
 import { silentLog } from './log.ts';
 import type { ServiceContext } from './service.ts';
@@ -29,7 +29,7 @@ export interface TestContext extends ServiceContext {
 
 export async function testContext(init: TestContextInit = {}): Promise<TestContext> {
   const state = init.state ?? (await mkdtemp(join(tmpdir(), 'ufes-test-')));
-  const config = Value.Default(configSchema, { pops: {}, origins: {}, services: {}, ...init.config }) as Config;
+  const config = withDefaults(configSchema, { pops: {}, origins: {}, services: {}, ...init.config }) as Config;
   const { bus, clock, rng, log = silentLog } = init;
   const context = createContext({
     config,

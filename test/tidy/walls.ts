@@ -45,6 +45,8 @@ export const thirdParties: Record<string, readonly [homes: readonly Package[], w
   pino: [['@ufes/io'], 'structured logs'],
   'prom-client': [['@ufes/io'], 'metrics in Prometheus form'],
   yaml: [['@ufes/io', '@ufes/controller'], 'configuration with positions; documents of Kubernetes'],
+  '@peculiar/x509': [['@ufes/io'], 'certificates of the internal CA'],
+  'reflect-metadata': [['@ufes/io'], '@peculiar/x509 wants it loaded before itself'],
   maxmind: [['@ufes/geoip'], 'validates and reads an operator’s own mmdb'],
   'mmdb-lib': [['@ufes/geoip'], 'decodes mmdb records while compiling'],
   undici: [['@ufes/edge'], 'keep-alive pools to origins'],
