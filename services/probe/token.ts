@@ -1,0 +1,59 @@
+/**
+ * Tokens of measurement plans: what the collector promised to believe, signed so that it need not remember.
+ *
+ *     base64url(JSON [id, expiresAtMs, prefix, [[target, weight], …]]) . base64url(HMAC-SHA256)
+ *
+ * A token is good for one beacon from one prefix about the targets it lists, for five minutes. Single use is decided where
+ * samples are folded, by its id.
+ */
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import { OperatingError } from '@ufes/core/errors.ts';
+import type { Rng } from '@ufes/core/ports.ts';
+import type { TargetId } from '@ufes/core/samples.ts';
+
+export interface TokenClaims {
+  readonly id: string;
+  readonly expiresAtMs: number;
+  /** /24 or /48, as text. */
+  readonly prefix: string;
+  /** Target → weight of its sample: 1/p of being in the plan, capped. */
+  readonly targets: ReadonlyMap<TargetId, number>;
+}
+
+/** 96 bits: no two plans of a day share one. */
+export function newTokenId(rng: Rng): string {
+  return Buffer.from(rng.bytes(12)).toString('base64url');
+}
+
+export function signToken(key: Uint8Array, claims: TokenClaims): string {
+  const { id, expiresAtMs, prefix, targets } = claims;
+  const body = Buffer.from(JSON.stringify([id, expiresAtMs, prefix, [...targets]])).toString('base64url');
+  return `${body}.${mac(key, body)}`;
+}
+
+/** What a token claims. Throws TOKEN_INVALID when it is not ours, has expired, or was given to another network. */
+export function verifyToken(key: Uint8Array, token: string, prefix: string, nowMs: number): TokenClaims {
+  const [body = '', signature = '', rest] = token.split('.');
+  const given = Buffer.from(signature);
+  const own = Buffer.from(mac(key, body));
+  if (rest !== undefined || given.length !== own.length || !timingSafeEqual(given, own)) {
+    throw new OperatingError('TOKEN_INVALID', 'the token is not one of this collector: take a new plan from /rum/plan');
+  }
+  const [id, expiresAtMs, boundTo, targets] = JSON.parse(Buffer.from(body, 'base64url').toString()) as [
+    string,
+    number,
+    string,
+    [TargetId, number][],
+  ];
+  if (expiresAtMs <= nowMs) {
+    throw new OperatingError('TOKEN_INVALID', 'the token has expired: take a new plan from /rum/plan');
+  }
+  if (boundTo !== prefix) {
+    throw new OperatingError('TOKEN_INVALID', `the token was given to another network than ${prefix}`);
+  }
+  return { id, expiresAtMs, prefix: boundTo, targets: new Map(targets) };
+}
+
+function mac(key: Uint8Array, body: string): string {
+  return createHmac('sha256', key).update(body).digest('base64url');
+}
