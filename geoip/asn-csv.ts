@@ -9,7 +9,7 @@ const newline = 10;
 const comma = 44;
 const quote = 34;
 
-/** `name` is called once for each AS number that is new to `known`. Throws GEOIP_CORRUPT with file and line. */
+/** Fills `into` from 0 to the end of the space, and `names` by AS number. Throws GEOIP_CORRUPT with file and line. */
 export function readAsnCsv(
   bytes: Buffer,
   file: string,
@@ -21,7 +21,6 @@ export function readAsnCsv(
   /** First address that is free, as 32 (v4) or 64 (v6) bits. */
   let free = 0n;
   let line = 0;
-  into.push(0, 0, 0);
   for (let at = 0; at < bytes.length; ) {
     let end = bytes.indexOf(newline, at);
     if (end < 0) end = bytes.length;

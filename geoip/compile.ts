@@ -101,7 +101,7 @@ async function compileCity(
         (fraction) => onProgress(takes4 ? share4 + fraction * (1 - share4) : fraction),
       );
     }
-    if (!locations.placed) {
+    if (places.size > 1 && !locations.placed) {
       throw new OperatingError(
         'GEOIP_CORRUPT',
         `GeoIP database ${mmdb.file}: its records (${mmdb.databaseType}) have no coordinates; a city database is needed, ` +
@@ -167,10 +167,8 @@ class Locations {
   readonly #country: number[] = [];
   readonly #latitude: number[] = [];
   readonly #longitude: number[] = [];
-  /** Some location has coordinates, or there is none. */
-  get placed(): boolean {
-    return this.#ids.size === 0 || this.#latitude.some((latitude) => !Number.isNaN(latitude));
-  }
+  /** Some location has coordinates. */
+  placed = false;
 
   constructor(texts: Texts) {
     this.#texts = texts;
@@ -182,6 +180,7 @@ class Locations {
     const region = this.#texts.add(place.region);
     const latitude = Math.fround(place.latitude);
     const longitude = Math.fround(place.longitude);
+    if (!Number.isNaN(latitude)) this.placed = true;
     if (city === 0 && region === 0 && country === 0 && Number.isNaN(latitude)) return noLocation;
     // Hundred-thousandths of a degree are finer than 32-bit floats.
     const key = `${city},${region},${country},${Math.round(latitude * 1e5)},${Math.round(longitude * 1e5)}`;

@@ -74,7 +74,8 @@ export async function writeKept(file: string, { header, tables }: Compiled): Pro
   for (const chunk of chunks.slice(1)) crc = crc32(chunk, crc);
   head.writeUInt32LE(crc, 12);
   await mkdir(path.dirname(file), { recursive: true });
-  const beside = `${file}.${process.pid}.tmp`;
+  // One name: only the holder of the lock writes, and what a killed one leaves is overwritten by the next.
+  const beside = `${file}.tmp`;
   try {
     const handle = await open(beside, 'w');
     try {

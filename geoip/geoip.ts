@@ -3,10 +3,10 @@
  * `locationId` and `asn` are for hot paths: a bucket jump and a binary search, no allocation.
  */
 import { describeError } from '@ufes/core/errors.ts';
-import type { Address } from '@ufes/core/ip.ts';
+import { type Address, formatPrefix, prefixOf } from '@ufes/core/ip.ts';
 import type { Log } from '@ufes/core/ports.ts';
 import { corrupt, keptFile } from './file.ts';
-import { enclosingPrefix, findInterval, type IndexedIntervals, type Intervals, indexIntervals } from './intervals.ts';
+import { enclosingLength, findInterval, type IndexedIntervals, type Intervals, indexIntervals } from './intervals.ts';
 import { keptOrCompiled, readGood } from './keep.ts';
 import { configuredOf, findSources, type GeoipChoice } from './sources.ts';
 import { type Compiled, countryText, type OnProgress, type TextTable } from './tables.ts';
@@ -38,7 +38,7 @@ export interface GeoLookup extends Location {
   /** 0 when none is known. */
   readonly asn: number;
   readonly asnName: string;
-  /** Largest aligned block around the address inside its range, `81.2.69.0/24`. At most /64. */
+  /** Largest aligned block around the address for which place and AS are the same, `81.2.69.0/24`. At most /64. */
   readonly prefix: string;
   /** `DB-IP city lite` */
   readonly source: string;
@@ -147,12 +147,16 @@ export function geoipOf({ header, tables }: Compiled): Geoip {
       const id = geoip.locationId(address);
       const asn = geoip.asn(address);
       if (id < 0 && asn === 0) return undefined;
-      const intervals = id < 0 ? asnIntervals(address) : cityIntervals(address);
       return {
         ...(id < 0 ? nowhere : location(id)),
         asn,
         asnName: geoip.asnName(asn),
-        prefix: enclosingPrefix(intervals, findInterval(intervals, address.hi, address.lo), address),
+        prefix: formatPrefix(
+          prefixOf(
+            address,
+            Math.max(lengthIn(cityIntervals(address), address), lengthIn(asnIntervals(address), address)),
+          ),
+        ),
         source: source.name,
         date: source.date,
         asnSource: asnSource ? `${asnSource.name} ${asnSource.date}` : '',
@@ -164,6 +168,10 @@ export function geoipOf({ header, tables }: Compiled): Geoip {
 }
 
 const nowhere: Location = { city: '', region: '', country: '', latitude: Number.NaN, longitude: Number.NaN };
+
+function lengthIn(intervals: IndexedIntervals<Int32Array | Uint32Array>, address: Address): number {
+  return enclosingLength(intervals, findInterval(intervals, address.hi, address.lo), address);
+}
 
 function checked<V extends Int32Array | Uint32Array>(
   intervals: Intervals<V>,

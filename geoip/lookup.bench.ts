@@ -1,11 +1,11 @@
 /**
- * Cost of look-ups in the built-in data: `vitest bench --run geoip`. Each round looks up 1,000 addresses, so
+ * Cost of look-ups in the built-in data: `vitest bench --run --project unit geoip`. Each round looks up 1,000 addresses, so
  * milliseconds a round are microseconds a look-up. Addresses are drawn evenly over the ranges, which is harder than
  * traffic: next to nothing stays in the processor's cache.
  */
 import type { Address } from '@ufes/core/ip.ts';
 import { seededRng } from '@ufes/core/seeded.ts';
-import { bench, describe } from 'vitest';
+import { test } from 'vitest';
 import { openBuiltin } from './builtin.fixture.ts';
 import { priorRow, unitVectors } from './prior.ts';
 
@@ -30,29 +30,31 @@ function thousand(addresses: readonly Address[], lookUp: (address: Address) => n
   };
 }
 
-describe('1,000 look-ups', () => {
-  bench('location, v4', thousand(v4, geoip.locationId));
-  bench('location, v6', thousand(v6, geoip.locationId));
-  bench('AS, v4', thousand(v4, geoip.asn));
-  bench('AS, v6', thousand(v6, geoip.asn));
-  bench(
-    'whole record, v4',
-    thousand(v4, (address) => geoip.lookup(address)?.asn ?? 0),
+test('1,000 look-ups', async ({ bench }) => {
+  await bench.compare(
+    bench('location, v4', thousand(v4, geoip.locationId)),
+    bench('location, v6', thousand(v6, geoip.locationId)),
+    bench('AS, v4', thousand(v4, geoip.asn)),
+    bench('AS, v6', thousand(v6, geoip.asn)),
+    bench(
+      'whole record, v4',
+      thousand(v4, (address) => geoip.lookup(address)?.asn ?? 0),
+    ),
   );
 });
 
-describe('distance prior', () => {
+test('distance prior of 1,000 locations to 30 places', async ({ bench }) => {
   const places = unitVectors(Array.from({ length: 30 }, () => [next() * 180 - 90, next() * 360 - 180] as const));
   const row = new Float32Array(30);
   const { latitude, longitude } = geoip.locations;
   let id = 0;
-  bench('1,000 locations × 30 places', () => {
+  await bench('30,000 priors', () => {
     for (let i = 0; i < 1_000; i++) {
       id = (id + 1) % latitude.length;
       priorRow(latitude[id]!, longitude[id]!, places, row);
       sink += row[0]!;
     }
-  });
+  }).run();
 });
 
 if (Number.isNaN(sink)) throw new Error('unreachable: keeps the sums alive');

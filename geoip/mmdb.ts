@@ -155,7 +155,7 @@ export class Mmdb {
   /** In a tree each node is come to once; a corrupt file may share or repeat them without end. */
   #count(onProgress?: (fraction: number) => void): void {
     if (++this.#visits > this.nodeCount) throw this.#corrupt('its search tree leads back into itself');
-    if ((this.#visits & 0x3ffff) === 0) onProgress?.(this.#visits / this.nodeCount);
+    if ((this.#visits & 0xffff) === 0) onProgress?.(this.#visits / this.nodeCount);
   }
 
   #child(node: number, side: 0 | 1): number {
