@@ -26,6 +26,7 @@ export const errorTable = {
   SECRET_UNREADABLE: ['internal', false],
   STORE_UNAVAILABLE: ['upstream', true],
   QUEUE_FULL: ['internal', true],
+  JOURNAL_FAILED: ['internal', true],
   SEQUENCE_GAP: ['internal', true],
   NOT_RUNNING: ['client', true],
   NOT_FOUND: ['client', false],

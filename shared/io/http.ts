@@ -42,6 +42,7 @@ const statusByCode: Partial<Record<ErrorCode, number>> = {
   BODY_TOO_LARGE: 413,
   STORE_UNAVAILABLE: 503,
   QUEUE_FULL: 503,
+  JOURNAL_FAILED: 503,
   NOT_RUNNING: 503,
 };
 
