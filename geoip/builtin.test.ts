@@ -4,9 +4,9 @@ import { seededRng } from '@ufes/core/seeded.ts';
 import { silentLog } from '@ufes/io/log.ts';
 import { open } from 'maxmind';
 import { beforeAll, expect, test } from 'vitest';
-import { builtinState, openBuiltin } from './builtin.fixture.ts';
 import { dbipAttribution, type Geoip, openGeoip } from './geoip.ts';
 import { findSources } from './sources.ts';
+import { builtinState, openBuiltin } from './testing-builtin.ts';
 
 interface FlatRecord {
   city: string;

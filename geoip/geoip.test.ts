@@ -8,10 +8,9 @@ import { silentLog } from '@ufes/io/log.ts';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { compile, placeOf } from './compile.ts';
 import { decodeKept, keptFile } from './file.ts';
-import { formatLookup } from './format.ts';
-import { type Geoip, type GeoipOptions, geoipOf, openGeoip } from './geoip.ts';
-import { writeMmdb } from './mmdb.fixture.ts';
+import { formatLookup, type Geoip, type GeoipOptions, geoipOf, openGeoip } from './geoip.ts';
 import { findSources } from './sources.ts';
+import { writeMmdb } from './testing-mmdb.ts';
 
 const flatLondon = {
   city: 'London',

@@ -8,12 +8,13 @@ import type { Log } from '@ufes/core/ports.ts';
 import { corrupt, keptFile } from './file.ts';
 import { enclosingLength, findInterval, type IndexedIntervals, type Intervals, indexIntervals } from './intervals.ts';
 import { keptOrCompiled, readGood } from './keep.ts';
+import type { GeoLookup, Location } from './lookup.ts';
 import { configuredOf, findSources, type GeoipChoice } from './sources.ts';
 import { type Compiled, countryText, type OnProgress, type TextTable } from './tables.ts';
 
-export { formatLookup } from './format.ts';
-export { asnAttribution, dbipAttribution, dbipLink } from './sources.ts';
-export { countryText, noLocation, type OnProgress } from './tables.ts';
+export { formatLookup, type GeoLookup, type Location } from './lookup.ts';
+export { dbipAttribution } from './sources.ts';
+export { countryText } from './tables.ts';
 
 export interface GeoipOptions extends GeoipChoice {
   /** Absolute state folder; the compiled file is STATE/geoip/ranges.bin. */
@@ -23,34 +24,8 @@ export interface GeoipOptions extends GeoipChoice {
   readonly onProgress?: OnProgress;
 }
 
-export interface Location {
-  readonly city: string;
-  readonly region: string;
-  /** ISO 3166-1 alpha-2, or '' */
-  readonly country: string;
-  /** Degrees; NaN when the source has none. */
-  readonly latitude: number;
-  readonly longitude: number;
-}
-
-/** Written as JSON as it is; coordinates that are NaN become null. */
-export interface GeoLookup extends Location {
-  /** 0 when none is known. */
-  readonly asn: number;
-  readonly asnName: string;
-  /** Largest aligned block around the address for which place and AS are the same, `81.2.69.0/24`. At most /64. */
-  readonly prefix: string;
-  /** `DB-IP city lite` */
-  readonly source: string;
-  /** `2026-06-05` */
-  readonly date: string;
-  /** Name and date of the AS data, or ''. */
-  readonly asnSource: string;
-  readonly attribution: string;
-}
-
 /** Columns by location id: degrees, and the country as countryText reads it. */
-export interface LocationColumns {
+interface LocationColumns {
   readonly latitude: Float32Array;
   readonly longitude: Float32Array;
   readonly country: Uint16Array;

@@ -6,8 +6,8 @@
 import type { Address } from '@ufes/core/ip.ts';
 import { seededRng } from '@ufes/core/seeded.ts';
 import { test } from 'vitest';
-import { openBuiltin } from './builtin.fixture.ts';
 import { priorRow, unitVectors } from './prior.ts';
+import { openBuiltin } from './testing-builtin.ts';
 
 const geoip = await openBuiltin();
 const { next } = seededRng('lookups');

@@ -5,8 +5,8 @@ import { seededRng } from '@ufes/core/seeded.ts';
 import fc from 'fast-check';
 import { Reader } from 'maxmind';
 import { describe, expect, test } from 'vitest';
-import { type MmdbFixture, writeMmdb } from './mmdb.fixture.ts';
 import { Mmdb, type MmdbValue, noData } from './mmdb.ts';
+import { type MmdbFixture, writeMmdb } from './testing-mmdb.ts';
 
 const quiet = () => {};
 

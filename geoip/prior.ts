@@ -3,7 +3,7 @@
  * cannot undercut. 25 ms + 17 ms per 1,000 km fits public measurements between cities; light in fibre needs about
  * 1 ms of round trip per 100 km.
  */
-export const earthRadiusKm = 6371;
+const earthRadiusKm = 6371;
 const baseRttMs = 25;
 const rttMsPerKm = 17 / 1000;
 const floorRttMsPerKm = 1 / 100;

@@ -8,8 +8,7 @@ import type { SourceFacts } from './tables.ts';
 
 /** DB-IP's licence asks for a link back on every page that shows the data. */
 export const dbipAttribution = 'IP Geolocation by DB-IP (https://db-ip.com), CC BY 4.0';
-export const dbipLink = { text: 'IP Geolocation by DB-IP', url: 'https://db-ip.com' } as const;
-export const asnAttribution =
+const asnAttribution =
   'AS data by Route Views (https://www.routeviews.org), NRO (https://www.nro.net) and DB-IP (https://db-ip.com), ' +
   'merged by ip-location-db, CC BY 4.0';
 

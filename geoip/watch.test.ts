@@ -9,7 +9,7 @@ import { ManualClock } from '@ufes/io/clock.ts';
 import { silentLog } from '@ufes/io/log.ts';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type Geoip, type GeoipOptions, openGeoip } from './geoip.ts';
-import { writeMmdb } from './mmdb.fixture.ts';
+import { writeMmdb } from './testing-mmdb.ts';
 import { watchGeoip } from './watch.ts';
 
 const edition = (city: string) =>

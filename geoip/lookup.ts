@@ -1,5 +1,30 @@
-/** A look-up as text for people. */
-import type { GeoLookup } from './geoip.ts';
+/** What a look-up says, and how it is shown to people. */
+
+export interface Location {
+  readonly city: string;
+  readonly region: string;
+  /** ISO 3166-1 alpha-2, or '' */
+  readonly country: string;
+  /** Degrees; NaN when the source has none. */
+  readonly latitude: number;
+  readonly longitude: number;
+}
+
+/** Written as JSON as it is; coordinates that are NaN become null. */
+export interface GeoLookup extends Location {
+  /** 0 when none is known. */
+  readonly asn: number;
+  readonly asnName: string;
+  /** Largest aligned block around the address for which place and AS are the same, `81.2.69.0/24`. At most /64. */
+  readonly prefix: string;
+  /** `DB-IP city lite` */
+  readonly source: string;
+  /** `2026-06-05` */
+  readonly date: string;
+  /** Name and date of the AS data, or ''. */
+  readonly asnSource: string;
+  readonly attribution: string;
+}
 
 const countryNames = new Intl.DisplayNames(['en'], { type: 'region' });
 
@@ -21,7 +46,7 @@ export function formatLookup(found: GeoLookup): string {
 }
 
 /** The English name of a country, or its code when there is none. */
-export function countryName(code: string): string {
+function countryName(code: string): string {
   try {
     return countryNames.of(code) ?? code;
   } catch {
