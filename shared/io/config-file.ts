@@ -185,7 +185,8 @@ function located(
     return { file: zonePaths?.get(zone) ?? zone, line, column: 1, path, message: problem.message };
   }
   const at = locate(problem.path, problem.atKey ?? false);
-  const other = problem.other && locate(problem.other, false);
+  // Of a whole thing its id is shown, of a value the value.
+  const other = problem.other && locate(problem.other, problem.other.length <= 2);
   const message =
     other === undefined ? problem.message : `${problem.message} (${other.file}:${other.line}:${other.column})`;
   return { ...at, path, message };
