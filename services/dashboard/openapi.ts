@@ -1,0 +1,86 @@
+/** The OpenAPI document of the dashboard's API, out of the schemas that type it. */
+import {
+  compareAnswerSchema,
+  compareStateSchema,
+  missingSchema,
+  nodeStatusSchema,
+  statusStateSchema,
+  worldPopSchema,
+  worldStateSchema,
+  worldUserSchema,
+} from '@ufes/core/dashboard.ts';
+
+const json = (description: string, schema: object) => ({ description, content: { 'application/json': { schema } } });
+const reference = (name: string) => ({ $ref: `#/components/schemas/${name}` });
+const parameter = (name: string, description: string, required: boolean) => ({
+  name,
+  in: 'query',
+  description,
+  required,
+  schema: { type: 'string' },
+});
+const problem = json('what is wrong, and what would be right', {
+  type: 'object',
+  properties: { error: { type: 'string' }, todo: { type: 'string' } },
+  required: ['error'],
+});
+
+export const openApi = {
+  openapi: '3.1.0',
+  info: { title: 'ufes dashboard', version: '0.1.0', license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } },
+  paths: {
+    '/api/world': {
+      get: {
+        summary: 'PoPs, recent answers and measured users',
+        responses: { 200: json('the newest known', reference('WorldState')) },
+      },
+    },
+    '/api/compare': {
+      get: {
+        summary: 'Response time of the same users: direct, geo edge, steered edge',
+        responses: { 200: json('the newest known', reference('CompareAnswer')) },
+      },
+    },
+    '/api/explain': {
+      get: {
+        summary: 'Why a client gets the answer it gets',
+        parameters: [
+          parameter('name', 'steered name', true),
+          parameter('client', 'address or prefix', true),
+          parameter('type', 'A or AAAA; default A', false),
+        ],
+        responses: { 200: json('the decision', { type: 'object' }), 400: problem, 404: problem, 502: problem },
+      },
+    },
+    '/api/status': {
+      get: {
+        summary: 'The processes: state, memory, time since start',
+        responses: { 200: json('as the supervisor sees them', reference('StatusState')) },
+      },
+    },
+    '/api/events': {
+      get: {
+        summary: 'Server-sent events: world (every second, without users), users and compare (when they change)',
+        responses: {
+          200: {
+            description: 'each event is the whole of its kind',
+            content: { 'text/event-stream': { schema: { type: 'string' } } },
+          },
+          503: problem,
+        },
+      },
+    },
+  },
+  components: {
+    schemas: {
+      WorldState: worldStateSchema,
+      WorldPop: worldPopSchema,
+      WorldUser: worldUserSchema,
+      CompareAnswer: compareAnswerSchema,
+      CompareState: compareStateSchema,
+      StatusState: statusStateSchema,
+      NodeStatus: nodeStatusSchema,
+      Missing: missingSchema,
+    },
+  },
+} as const;

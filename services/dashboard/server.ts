@@ -1,0 +1,140 @@
+/**
+ * The dashboard over HTTP: one document for every page's address, its assets, and the API.
+ *
+ *     request ─▶ Host is this machine's? ─▶ route ─▶ security headers ─▶ answer
+ *                     └ no: 421                └ unknown: 404 {code, message}
+ */
+import type { ServerResponse } from 'node:http';
+import { OperatingError } from '@ufes/core/errors.ts';
+import { parseAddress, parsePrefix } from '@ufes/core/ip.ts';
+import { limits } from '@ufes/core/limits.ts';
+import type { Log } from '@ufes/core/ports.ts';
+import type { Explanation } from '@ufes/core/steering/explanation.ts';
+import { createHttp, type HttpApp } from '@ufes/io/http.ts';
+import { isLoopbackHost } from './address.ts';
+import type { Asset, Site } from './bundle.ts';
+import type { Ask, Collector } from './collect.ts';
+import type { EventHub } from './events.ts';
+import { openApi } from './openapi.ts';
+
+export interface ServerInit {
+  readonly log: Log;
+  readonly site: Site;
+  readonly collector: Collector;
+  readonly hub: EventHub;
+  readonly ask: Ask;
+  /** Undefined: ready; else why not. */
+  readonly notReady: () => string | undefined;
+  /** Prometheus text and its type. */
+  readonly metrics: () => Promise<{ type: string; text: string }>;
+}
+
+const securityHeaders = {
+  'content-security-policy':
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY',
+  'referrer-policy': 'no-referrer',
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-resource-policy': 'same-origin',
+} as const;
+
+const pages = ['/', '/world', '/compare', '/explain', '/services'];
+
+export function createServer(init: ServerInit): HttpApp {
+  const { log, collector } = init;
+  const app = createHttp(log, { bodyBytes: 1024 });
+  app.addHook('onRequest', async (request, reply) => {
+    reply.headers(securityHeaders);
+    if (isLoopbackHost(request.headers.host ?? '')) return;
+    return reply.code(421).send({
+      code: 'REQUEST_INVALID',
+      message: 'the dashboard answers to localhost and loopback addresses alone; open http://127.0.0.1:PORT/',
+    });
+  });
+  addSite(app, init.site);
+  addEvents(app, init.hub);
+
+  app.get('/api/world', async (_request, reply) => fresh(reply).send(collector.world()));
+  app.get('/api/compare', async (_request, reply) => fresh(reply).send(collector.compare()));
+  app.get('/api/status', async (_request, reply) => fresh(reply).send(await collector.status()));
+  app.get('/api/explain', async (request, reply) => fresh(reply).send(await explain(init.ask, request.query)));
+  app.get('/openapi.json', async () => openApi);
+
+  app.get('/healthz', async () => ({ status: 'ok' }));
+  app.get('/readyz', async (_request, reply) => {
+    const why = init.notReady();
+    return why === undefined ? { status: 'ready' } : reply.code(503).send({ code: 'NOT_READY', message: why });
+  });
+  app.get('/metrics', async (_request, reply) => {
+    const { type, text } = await init.metrics();
+    return reply.type(type).send(text);
+  });
+  return app;
+}
+
+type Reply = { header(name: string, value: string): Reply; send(value: unknown): unknown };
+const fresh = <R extends Reply>(reply: R): R => {
+  reply.header('cache-control', 'no-store');
+  return reply;
+};
+
+function addSite(app: HttpApp, site: Site): void {
+  for (const path of pages) {
+    app.get(path, async (request, reply) => {
+      // Not stored: it names the assets of this very process.
+      reply.header('cache-control', 'no-cache');
+      return sendAsset(reply, request.headers['accept-encoding'], site.document);
+    });
+  }
+  for (const [path, asset] of site.assets) {
+    app.get(path, async (request, reply) => {
+      const hashed = path.startsWith('/assets/');
+      reply.header('cache-control', hashed ? 'public, max-age=31536000, immutable' : 'public, max-age=86400');
+      return sendAsset(reply, request.headers['accept-encoding'], asset);
+    });
+  }
+}
+
+function sendAsset(reply: Reply, accepted: string | string[] | undefined, asset: Asset): unknown {
+  reply.header('content-type', asset.type).header('vary', 'accept-encoding');
+  if (!/\bgzip\b/.test(String(accepted ?? ''))) return reply.send(asset.plain);
+  return reply.header('content-encoding', 'gzip').send(asset.gzipped);
+}
+
+function addEvents(app: HttpApp, hub: EventHub): void {
+  app.get('/api/events', async (_request, reply) => {
+    const raw: ServerResponse = reply.raw;
+    if (hub.clients() >= limits.dashboard.eventClients) {
+      return reply
+        .code(503)
+        .header('retry-after', '10')
+        .send({
+          code: 'QUEUE_FULL',
+          message: `${limits.dashboard.eventClients} pages are open already; close some`,
+        });
+    }
+    reply.hijack();
+    hub.join(raw, securityHeaders);
+    return reply;
+  });
+}
+
+/** Checks here, so that a typing mistake is told in words; the decision is dns's own. */
+async function explain(ask: Ask, query: unknown): Promise<Explanation> {
+  const { name, client, type = 'A' } = query as { name?: unknown; client?: unknown; type?: unknown };
+  if (typeof name !== 'string' || name === '' || name.length > limits.dashboard.queryChars) {
+    throw new OperatingError('REQUEST_INVALID', 'name: a steered name is wanted, e.g. www.shop.example');
+  }
+  const isAddress = typeof client === 'string' && (parseAddress(client) ?? parsePrefix(client)) !== undefined;
+  if (!isAddress) {
+    throw new OperatingError(
+      'REQUEST_INVALID',
+      'client: an address or prefix is wanted, e.g. 192.0.2.7 or 192.0.2.0/24',
+    );
+  }
+  if (type !== 'A' && type !== 'AAAA') throw new OperatingError('REQUEST_INVALID', 'type: A or AAAA is wanted');
+  const text = new URLSearchParams({ name, client, type }).toString();
+  return (await ask.json('dns', `/explain?${text}`)) as Explanation;
+}

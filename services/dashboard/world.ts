@@ -1,0 +1,89 @@
+/** WorldState out of its parts: pure. What a part does not say is absent, never invented. */
+import type { Config } from '@ufes/core/config/schema.ts';
+import type {
+  DnsState,
+  MapperPrefixes,
+  Missing,
+  WorldAnswers,
+  WorldPop,
+  WorldState,
+  WorldUser,
+} from '@ufes/core/dashboard.ts';
+import type { Places } from './places.ts';
+
+export interface WorldParts {
+  readonly atMs: number;
+  readonly config: Config;
+  /** Absent when dns has not answered for a while: then no state is known. */
+  readonly dns?: DnsState | undefined;
+  readonly answers: WorldAnswers;
+  /** The last good ones; they may be old. */
+  readonly prefixes?: MapperPrefixes | undefined;
+  readonly places: Places;
+  readonly missing: readonly Missing[];
+}
+
+export function worldState(parts: WorldParts): WorldState {
+  const { atMs, config, dns, answers, prefixes, places, missing } = parts;
+  const pops = worldPops(config, dns);
+  return {
+    atMs,
+    pops,
+    origins: Object.entries(config.origins).map(([id, origin]) => ({
+      id,
+      latitude: origin.location[0],
+      longitude: origin.location[1],
+    })),
+    services: Object.values(config.services).map((service) => service.name),
+    answers,
+    users: worldUsers(prefixes, pops, places),
+    usersTotal: prefixes?.total ?? 0,
+    versions: {
+      ...(dns?.map ? { map: { version: dns.map.version, ageSeconds: dns.map.ageSeconds } } : {}),
+      ...(dns?.desired ? { desired: { version: dns.desired.version, ageSeconds: dns.desired.ageSeconds } } : {}),
+      ...(places.source === undefined ? {} : { geoip: places.source }),
+    },
+    missing: [...missing],
+    attribution: [...places.attribution],
+  };
+}
+
+function worldPops(config: Config, dns: DnsState | undefined): WorldPop[] {
+  return Object.entries(config.pops).map(([id, pop]) => {
+    const live = dns?.pops.find((one) => one.id === id);
+    return {
+      id,
+      title: pop.title ?? id,
+      latitude: pop.location[0],
+      longitude: pop.location[1],
+      state: live?.state ?? 'unknown',
+      ...(live !== undefined && live.sinceSeconds > 0 ? { sinceMs: live.sinceSeconds * 1000 } : {}),
+      ...(live === undefined ? {} : { loadPerMille: live.loadPerMille }),
+      capacity: pop.capacity.requestsPerSecond,
+      vips: [pop.vips.v4, pop.vips.v6].filter((vip) => vip !== undefined),
+    };
+  });
+}
+
+/** A user goes to the first PoP of its ranking that is not down or draining, as `decide` sends it; all down: the first. */
+function worldUsers(prefixes: MapperPrefixes | undefined, pops: readonly WorldPop[], places: Places): WorldUser[] {
+  const out = new Set(pops.filter((pop) => pop.state === 'down' || pop.state === 'draining').map((pop) => pop.id));
+  const users: WorldUser[] = [];
+  for (const { prefix, n, ranking, clientMs } of prefixes?.prefixes ?? []) {
+    const place = places.find(prefix);
+    if (place?.latitude === undefined || place.longitude === undefined) continue;
+    const pop = ranking.find((id) => !out.has(id)) ?? ranking[0];
+    const rttMs = pop === undefined ? undefined : clientMs[pop];
+    users.push({
+      prefix,
+      latitude: place.latitude,
+      longitude: place.longitude,
+      ...(place.place === undefined ? {} : { place: place.place }),
+      ...(place.country === undefined ? {} : { country: place.country }),
+      n,
+      ...(pop === undefined ? {} : { pop }),
+      ...(rttMs === undefined ? {} : { ms: rttMs }),
+    });
+  }
+  return users;
+}
