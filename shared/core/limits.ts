@@ -126,6 +126,8 @@ export const limits = {
     tcpIdleMs: 10_000,
     /** Waiting answer bytes on a TCP connection before reading pauses. */
     tcpBacklogBytes: 1 << 20,
+    /** At stop, for peers to read their last answers. */
+    tcpDrainMs: 1_000,
     /** CNAME links followed inside our zones. */
     chain: 8,
     /** Answers remembered for the dashboard. */

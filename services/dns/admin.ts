@@ -1,0 +1,79 @@
+/**
+ * Routes of the admin socket.
+ *
+ *     GET /explain?name=&client=&type=A   Explanation (core/steering/explanation.ts)
+ *     GET /answers?since=SEQ              DnsAnswers (core/dashboard.ts)
+ *     GET /state                          DnsState (core/dashboard.ts), and the votes behind it
+ *     GET /probe-queries?since=MS         which resolver asked for which ID-POP name: {queries: ProbeQuery[]}
+ */
+import type { DnsState } from '@ufes/core/dashboard.ts';
+import { Type, typeNumber } from '@ufes/core/dns/types.ts';
+import { OperatingError } from '@ufes/core/errors.ts';
+import { liveHoldMs, liveLoad, liveSince, liveState, liveStateNames } from '@ufes/core/live.ts';
+import type { Clock } from '@ufes/core/ports.ts';
+import { formatVersion } from '@ufes/core/version.ts';
+import type { ServiceContext } from '@ufes/io/service.ts';
+import type { Answerer } from './answer.ts';
+import { explain } from './explain.ts';
+import type { LiveFeed } from './live-feed.ts';
+import type { ProbeQueries, RecentAnswers } from './recent.ts';
+import type { Tables } from './tables.ts';
+
+export interface AdminInit {
+  readonly admin: ServiceContext['admin'];
+  readonly clock: Clock;
+  readonly answerer: Answerer;
+  readonly feed: LiveFeed;
+  readonly recent: RecentAnswers;
+  readonly probes: ProbeQueries;
+}
+
+export function addRoutes({ admin, clock, answerer, feed, recent, probes }: AdminInit): void {
+  admin.get<{ Querystring: Record<string, string | undefined> }>('/explain', (request) => {
+    const { name, client, type = 'A' } = request.query;
+    const number = typeNumber(type);
+    if (!name || !client) throw new OperatingError('REQUEST_INVALID', '/explain wants name= and client=');
+    if (number !== Type.A && number !== Type.AAAA) {
+      throw new OperatingError('REQUEST_INVALID', `type ${type} is not steered; A and AAAA are`);
+    }
+    if (answerer.tables === undefined) throw new OperatingError('NOT_RUNNING', 'no desired state yet');
+    const result = explain(answerer.tables, { name, client, type: number }, clock.nowMs());
+    if (typeof result === 'string') throw new OperatingError('NOT_FOUND', result);
+    return result;
+  });
+  admin.get<{ Querystring: Record<string, string | undefined> }>('/answers', (request) =>
+    recent.since(numberOf(request.query['since'])),
+  );
+  admin.get<{ Querystring: Record<string, string | undefined> }>('/probe-queries', (request) => ({
+    queries: probes.since(numberOf(request.query['since'])),
+  }));
+  admin.get('/state', () => stateOf(answerer.tables, feed, clock.nowMs()));
+}
+
+function numberOf(text: string | undefined): number {
+  if (text === undefined) return 0;
+  if (!/^\d{1,15}$/.test(text)) throw new OperatingError('REQUEST_INVALID', `since=${text} is no whole number`);
+  return Number(text);
+}
+
+function stateOf(tables: Tables | undefined, feed: LiveFeed, nowMs: number): DnsState & { votes: object } {
+  const votes = Object.fromEntries(feed.votes());
+  if (tables === undefined) return { pops: [], votes };
+  const { desired, map, mapVersion, live } = tables;
+  const ageSeconds = (createdAtMs: number) => Math.max(0, (nowMs - createdAtMs) / 1000);
+  const pops = desired.pops.map(({ id }, pop) => ({
+    id,
+    state: liveStateNames[liveState(live, pop)],
+    sinceSeconds: liveSince(live, pop),
+    loadPerMille: liveLoad(live, pop),
+    holdMs: liveHoldMs(live, pop),
+  }));
+  return {
+    pops,
+    ...(map === undefined || mapVersion === undefined
+      ? {}
+      : { map: { version: formatVersion(mapVersion), ageSeconds: ageSeconds(map.createdAtMs) } }),
+    desired: { version: formatVersion(desired.version), ageSeconds: ageSeconds(desired.createdAtMs) },
+    votes,
+  };
+}

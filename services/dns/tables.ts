@@ -1,0 +1,82 @@
+/**
+ * Everything one answer is made from: names, steered services, the map, live state. Prepared beside the tables in use
+ * and put in service by one assignment, so that no query sees half of a change.
+ */
+import { type DesiredService, type DesiredState, groupKey } from '@ufes/core/desired.ts';
+import { addressBytes } from '@ufes/core/ip.ts';
+import type { LiveView } from '@ufes/core/live.ts';
+import { type PreparedService, prepareService } from '@ufes/core/steering/decide.ts';
+import type { SteeringMap } from '@ufes/core/steering/map.ts';
+import type { Version } from '@ufes/core/version.ts';
+import type { AnswerCounts } from './counters.ts';
+import { compileNames, type Names } from './zones.ts';
+
+export interface SteeredService {
+  readonly service: DesiredService;
+  readonly prepared: PreparedService;
+  /** Candidate index → address, wire. */
+  readonly v4: readonly (Uint8Array | undefined)[];
+  readonly v6: readonly (Uint8Array | undefined)[];
+  /** Of the all-down rule `fallback`. */
+  readonly fallback4: readonly Uint8Array[];
+  readonly fallback6: readonly Uint8Array[];
+  /** Candidate index → slot in the counts of answers; the last is "no PoP". */
+  readonly counts: Uint32Array;
+}
+
+export interface ProbePop {
+  readonly pop: number;
+  readonly v4: Uint8Array | undefined;
+  readonly v6: Uint8Array | undefined;
+}
+
+export interface Tables {
+  readonly desired: DesiredState;
+  readonly map: SteeringMap | undefined;
+  readonly mapVersion: Version | undefined;
+  readonly names: Names;
+  /** By index in `desired.services`. */
+  readonly services: readonly SteeredService[];
+  readonly probePops: ReadonlyMap<string, ProbePop>;
+  /** Of `desired.pops`. */
+  readonly live: LiveView;
+}
+
+export interface TablesInit {
+  readonly desired: DesiredState;
+  readonly map: SteeringMap | undefined;
+  readonly mapVersion: Version | undefined;
+  readonly live: LiveView;
+  readonly counts: AnswerCounts;
+  /** Names of the tables in use, when they are of the same desired state: a new map leaves them as they are. */
+  readonly names?: Names;
+}
+
+/** Throws ZONE_INVALID when the desired state cannot be served. */
+export function buildTables(init: TablesInit): Tables {
+  const { desired, map, mapVersion, live, counts } = init;
+  const popIds = desired.pops.map((pop) => pop.id);
+  const services = desired.services.map((service): SteeredService => {
+    const { candidates, allDown } = service;
+    const fallback = allDown.rule === 'fallback' ? allDown.addresses : [];
+    return {
+      service,
+      prepared: prepareService(service, groupKey(service, desired.pops), popIds, map),
+      v4: candidates.map(({ v4 }) => wireAddress(v4)),
+      v6: candidates.map(({ v6 }) => wireAddress(v6)),
+      fallback4: fallback.filter(({ family }) => family === 4).flatMap(({ address }) => wireAddress(address) ?? []),
+      fallback6: fallback.filter(({ family }) => family === 6).flatMap(({ address }) => wireAddress(address) ?? []),
+      counts: Uint32Array.from([...candidates.map(({ pop }) => popIds[pop]!), ''], (pop) =>
+        counts.slot(service.id, pop),
+      ),
+    };
+  });
+  const probePops = new Map(
+    desired.pops.map(({ id, vips }, pop) => [id, { pop, v4: wireAddress(vips.v4), v6: wireAddress(vips.v6) }]),
+  );
+  return { desired, map, mapVersion, names: init.names ?? compileNames(desired), services, probePops, live };
+}
+
+function wireAddress(text: string | undefined): Uint8Array | undefined {
+  return text === undefined ? undefined : addressBytes(text);
+}
