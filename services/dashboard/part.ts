@@ -6,6 +6,8 @@ import type { Missing } from '@ufes/core/dashboard.ts';
 import { describeError } from '@ufes/core/errors.ts';
 import type { Clock, Component } from '@ufes/core/ports.ts';
 
+const retryMs = 1_000;
+
 export interface PartInit<T> {
   /** Of the page, as people call it: `Measured users`. */
   readonly part: string;
@@ -45,7 +47,9 @@ export class Part<T> implements Component {
 
   #again(): void {
     if (!this.#running) return;
-    this.#cancel = this.init.clock.after(this.init.everyMs, () => void this.poll().then(() => this.#again()));
+    // What is not there is looked for more often: it may just be starting.
+    const afterMs = this.#failure === undefined ? this.init.everyMs : Math.min(this.init.everyMs, retryMs);
+    this.#cancel = this.init.clock.after(afterMs, () => void this.poll().then(() => this.#again()));
   }
 
   /** Asks once. Never rejects. */
@@ -75,7 +79,7 @@ export class Part<T> implements Component {
     const todo =
       node === 'ufes'
         ? 'Processes are run one by one, or `ufes up` is not running: look at each with `ufes status`.'
-        : `Look at it with \`ufes status\`; start it with \`ufes up\`, or by itself with \`ufes ${node} --config FILE\`.`;
+        : '`ufes status` shows all processes.';
     return { part, node, sinceMs: this.valueAtMs ?? sinceMs, why, todo };
   }
 }

@@ -44,6 +44,7 @@ function App() {
           ))}
         </nav>
         <div class="right">
+          <Versions live={live} />
           <Pulse live={live} />
           <ThemeButton />
         </div>
@@ -129,18 +130,32 @@ function ThemeButton() {
   );
 }
 
+/** How old what dns answers by is. */
+function Versions({ live }: { live: Live }) {
+  const versions = live.world?.versions;
+  if (versions === undefined) return null;
+  return (
+    <span class="versions">
+      {versions.map && (
+        <span title={`Steering map ${versions.map.version}`}>map {durationText(versions.map.ageSeconds)}</span>
+      )}
+      {versions.desired && (
+        <span title={`Names and routes ${versions.desired.version}`}>
+          names {durationText(versions.desired.ageSeconds)}
+        </span>
+      )}
+    </span>
+  );
+}
+
 function Footer({ live }: { live: Live }) {
   const versions = live.world?.versions;
   return (
     <footer class="bottom">
-      <span class="versions">
-        {versions?.map && (
-          <span title={versions.map.version}>Steering map {durationText(versions.map.ageSeconds)} old</span>
-        )}
-        {versions?.desired && (
-          <span title={versions.desired.version}>Names and routes {durationText(versions.desired.ageSeconds)} old</span>
-        )}
-        {versions?.geoip && <span>{versions.geoip}</span>}
+      <span>
+        {versions?.map && <span>Map {versions.map.version}</span>}
+        {versions?.desired && <span>names and routes {versions.desired.version}</span>}
+        {versions?.geoip && <span>GeoIP {versions.geoip}</span>}
       </span>
       <span class="attribution">
         {live.world?.attribution.map(({ text, href }) =>

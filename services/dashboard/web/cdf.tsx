@@ -7,7 +7,8 @@ import { colourNow, paths } from './colours.ts';
 import { msText } from './format.ts';
 import { onThemeChange } from './theme.ts';
 
-const heightPixels = 340;
+/** Tall where there is room. */
+const heightOf = (width: number) => (width < 560 ? 290 : 400);
 
 export function Cdf({ group }: { group: CompareGroup }) {
   const frame = useRef<HTMLDivElement>(null);
@@ -24,7 +25,9 @@ export function Cdf({ group }: { group: CompareGroup }) {
     if (current === null || data === undefined) return;
     const made = new UPlot(options(current.clientWidth, setReadout), [data.x, ...data.y], current);
     plot.current = made;
-    const observer = new ResizeObserver(() => made.setSize({ width: current.clientWidth, height: heightPixels }));
+    const observer = new ResizeObserver(() =>
+      made.setSize({ width: current.clientWidth, height: heightOf(current.clientWidth) }),
+    );
     observer.observe(current);
     return () => {
       observer.disconnect();
@@ -62,7 +65,7 @@ function options(width: number, readout: (text: string | undefined) => void): UP
   };
   return {
     width,
-    height: heightPixels,
+    height: heightOf(width),
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
     scales: { x: { time: false }, y: { range: [0, 100] } },

@@ -6,9 +6,13 @@ export function countText(n: number): string {
   return whole.format(n);
 }
 
-/** `8.4 ms`, `142 ms`, `1,204 ms`; never a bare zero for something that was measured. */
+/** `8.4`, `142`, `1,204`; never a bare zero for something that was measured. */
+export function msNumber(ms: number): string {
+  return ms < 9.95 ? ms.toFixed(1) : whole.format(ms);
+}
+
 export function msText(ms: number): string {
-  return `${ms < 9.95 ? ms.toFixed(1) : whole.format(ms)} ms`;
+  return `${msNumber(ms)} ms`;
 }
 
 /** With a sign: `−54%`. */

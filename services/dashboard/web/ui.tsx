@@ -35,9 +35,14 @@ export function Empty({ title, children }: { title: string; children: ComponentC
   return (
     <div class="empty">
       <p class="empty-title">{title}</p>
-      <p>{children}</p>
+      <p>{typeof children === 'string' ? <Prose text={children} /> : children}</p>
     </div>
   );
+}
+
+/** Text in which `…` is something to type. */
+export function Prose({ text }: { text: string }) {
+  return <>{text.split('`').map((part, i) => (i % 2 === 1 ? <code key={part}>{part}</code> : part))}</>;
 }
 
 /** Parts that another process has and does not give. */
@@ -55,10 +60,9 @@ export function MissingParts({ missing }: { missing: readonly Missing[] }) {
               {parts.map((one) => one.part).join(', ')}: not current since {clockText(since)} (
               {durationText((Date.now() - since) / 1000)})
             </strong>
-            <span>
-              {' '}
-              {parts[0]!.why}. {parts[0]!.todo}
-            </span>
+            <p>
+              <Prose text={`${parts[0]!.why}. ${parts[0]!.todo}`} />
+            </p>
           </div>
         );
       })}

@@ -5,7 +5,7 @@ import { feature, mesh } from 'topojson-client';
 import atlas from 'world-atlas/countries-110m.json';
 
 /** Nobody to show lives north or south of these, in degrees. */
-const north = 79;
+const north = 83.7;
 const south = -56;
 
 type Topology = Parameters<typeof feature>[0];
@@ -102,7 +102,7 @@ function mostOf(values: readonly (string | undefined)[]): string | undefined {
 }
 
 export function dotRadius(users: number): number {
-  return Math.min(9, 2.2 + 0.75 * Math.sqrt(users));
+  return Math.min(10, 2.6 + 0.9 * Math.sqrt(users));
 }
 
 export interface Label {

@@ -2,7 +2,7 @@
 import type { CompareGroup, ComparePath, CompareSeries, CompareState } from '@ufes/core/dashboard.ts';
 import { Cdf } from '../cdf.tsx';
 import { paths } from '../colours.ts';
-import { countryText, countText, msText, percentText } from '../format.ts';
+import { countryText, countText, msNumber, msText, percentText } from '../format.ts';
 import type { PageProps } from '../page.ts';
 import { setQuery } from '../route.ts';
 import { Card, Empty, MissingParts } from '../ui.tsx';
@@ -20,8 +20,9 @@ export function Page({ live, route }: PageProps) {
             <Empty title="The comparison is not there">The mapper makes it and does not answer; see above.</Empty>
           ) : (
             <Empty title="No measurements yet">
-              The comparison is of measured users. Add the beacon (/rum.js of a probe listener) to a page, or run `ufes
-              up --demo`.
+              {
+                'The comparison is of measured users. Add the beacon (`/rum.js` of a probe listener) to a page, or run `ufes up --demo`.'
+              }
             </Empty>
           )}
         </Card>
@@ -41,11 +42,11 @@ export function Page({ live, route }: PageProps) {
       >
         <Cdf group={group} />
       </Card>
-      <Card class="figures-card" title="Figures" note={`${countText(group.count)} users, difference to direct`}>
+      <Card class="figures-card" title="Figures" note={`${countText(group.count)} users; ms, and difference to direct`}>
         <Figures group={group} />
         <Model compare={compare} group={group} />
       </Card>
-      <Card class="by-country-card" title="By country" note="median; measured prefixes">
+      <Card class="by-country-card" title="By country" note={<MedianKey />}>
         <ByCountry compare={compare} chosen={group.country ?? ''} />
       </Card>
     </div>
@@ -57,17 +58,17 @@ function seriesOf(group: CompareGroup, path: ComparePath): CompareSeries | undef
 }
 
 function Headline({ compare, group }: { compare: CompareState; group: CompareGroup }) {
-  const [direct, geo, steered] = paths.map(({ path }) => seriesOf(group, path));
+  const steered = seriesOf(group, 'steered');
   if (steered === undefined) return null;
-  const parts = [
-    direct && `${saved(steered.p50Ms, direct.p50Ms)} direct`,
-    geo && `${saved(steered.p50Ms, geo.p50Ms)} the geo edge`,
-  ].filter((part) => part !== undefined);
+  const against = (key: 'p50Ms' | 'p95Ms') =>
+    [[seriesOf(group, 'direct'), 'direct'] as const, [seriesOf(group, 'geo'), 'the geo edge'] as const]
+      .flatMap(([series, title]) => (series === undefined ? [] : `${saved(steered[key], series[key])} ${title}`))
+      .join(', ');
   return (
     <p class="headline">
       <strong>{msText(steered.p50Ms)}</strong> for the median user of <span class="mono">{compare.service}</span>
-      {group.country === undefined ? '' : ` in ${countryText(group.country)}`} over the steered edge
-      {parts.length > 0 ? `: ${parts.join(', ')}.` : '.'}
+      {group.country === undefined ? '' : ` in ${countryText(group.country)}`} over the steered edge: {against('p50Ms')}
+      . At the 95th percentile <strong>{msText(steered.p95Ms)}</strong>: {against('p95Ms')}.
     </p>
   );
 }
@@ -130,7 +131,7 @@ function Figures({ group }: { group: CompareGroup }) {
               </th>
               {columns.map(({ key }) => (
                 <td key={key} class="number">
-                  {series === undefined ? '–' : msText(series[key])}
+                  {series === undefined ? '–' : msNumber(series[key])}
                   {series !== undefined && direct !== undefined && path !== 'direct' && (
                     <Difference ms={series[key]} thanMs={direct[key]} />
                   )}
@@ -211,6 +212,19 @@ function ByCountry({ compare, chosen }: { compare: CompareState; chosen: string 
         </li>
       ))}
     </ul>
+  );
+}
+
+function MedianKey() {
+  return (
+    <span class="median-key">
+      median of
+      {paths.map(({ path, title }) => (
+        <span key={path} class="with-icon">
+          <i class={`mark ${path}`} /> {title.toLowerCase()}
+        </span>
+      ))}
+    </span>
   );
 }
 

@@ -5,7 +5,7 @@ import { clockText, countryText, countText, durationText, loadText } from '../fo
 import { type Colouring, WorldMap } from '../map/map.tsx';
 import type { PageProps } from '../page.ts';
 import { setQuery } from '../route.ts';
-import { Card, Choices, Empty, Link, Meter, MissingParts, StateIcon } from '../ui.tsx';
+import { Card, Choices, Empty, Link, Meter, MissingParts, Prose, StateIcon } from '../ui.tsx';
 
 const colourings = [
   { value: 'pop', text: 'By PoP' },
@@ -76,13 +76,15 @@ function Legend(props: {
 }) {
   const { colouring, pops, users, total, isMapperMissing } = props;
   if (users.length === 0) {
+    const text =
+      total > 0
+        ? `${countText(total)} measured prefixes, but the place of none of them is known: is GeoIP data there?`
+        : isMapperMissing
+          ? 'No users to show: the mapper does not answer.'
+          : 'No measurements yet: add the beacon (`/rum.js` of a probe listener) to a page, or run `ufes up --demo`.';
     return (
-      <p class="legend">
-        {total > 0
-          ? `${countText(total)} measured prefixes, but the place of none of them is known: is GeoIP data there?`
-          : isMapperMissing
-            ? 'No users to show: the mapper does not answer.'
-            : 'No measurements yet: add the beacon (/rum.js of a probe listener) to a page, or run `ufes up --demo`.'}
+      <p class="legend prose">
+        <Prose text={text} />
       </p>
     );
   }
@@ -168,13 +170,13 @@ function Pops({ pops }: { pops: readonly WorldPop[] }) {
   );
 }
 
-const countryRows = 10;
+const countryRows = 18;
 
 function Countries({ answers, pops }: { answers: WorldAnswers; pops: readonly WorldPop[] }) {
   if (answers.byCountry.length === 0) {
     return (
       <Empty title="No answers yet">
-        Nobody asked for a steered name in the last {durationText(answers.windowSeconds)}. Try one with `ufes dig NAME`.
+        {`Nobody asked for a steered name in the last ${durationText(answers.windowSeconds)}. Try one with \`ufes dig NAME\`.`}
       </Empty>
     );
   }
@@ -243,7 +245,7 @@ function Stack({
 function Recent(props: { answers: WorldAnswers; pops: readonly WorldPop[]; service: string | undefined }) {
   const { answers, pops, service } = props;
   if (answers.recent.length === 0) {
-    return <Empty title="No answers yet">Ask for a steered name: `ufes dig {service ?? 'NAME'}`.</Empty>;
+    return <Empty title="No answers yet">{`Ask for a steered name: \`ufes dig ${service ?? 'NAME'}\`.`}</Empty>;
   }
   return (
     <table class="recent-table">
