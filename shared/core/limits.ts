@@ -86,8 +86,9 @@ export const limits = {
     /** Prefixes compared for the dashboard: 5,000 give a p99 within 0.3 percentage points. */
     compared: 5_000,
     prefixesShown: 10_000,
-    /** Answers to the dashboard are made this often at most. */
+    /** Comparisons for the dashboard are made this often at most, and kept for this many services. */
     answerMs: 1_000,
+    services: 100,
   },
   probe: {
     /** A beacon of 5 targets × 3 fetches is under 2 kB. */
@@ -177,9 +178,21 @@ export const limits = {
     bodyBytes: 4 << 10,
   },
   controller: {
+    /** One file of objects: a Secret or a long EndpointSlice list fits many times. */
     objectBytes: 1 << 20,
     objects: 20_000,
+    /** Waits after a change, so that a burst of writes is one reconcile. */
     debounceMs: 50,
+    /** Looks at files this often without a hint from the file system. */
+    pollMs: 1_000,
+    /** Waits for PoPs that are up, or dns nodes, to apply a version; then goes on with those that have. */
+    appliedMs: 5_000,
+    /** A released VIP rests for the longest TTL, and at least for this: some resolvers hold on longer than they may. */
+    quarantineMs: 10 * 60_000,
+    /** Failed reconciles (the store is gone) are tried again after this. */
+    retryMs: 500,
+    /** Certificates from files and Secrets, and lives of issued ones, are looked at this often. */
+    certificatesMs: 10_000,
   },
   dashboard: {
     /** Event streams at once: every operator and a few screens; each costs a write a second. */

@@ -1,0 +1,137 @@
+/**
+ * The edge of one PoP: follows the desired state, hands it to the data plane with its certificates, tells its load.
+ *
+ *     desired state ──▶ program ──▶ certificates ──▶ data plane ──▶ load/POP
+ *                                        ▲
+ *                          secret store ─┘ polled
+ */
+import { type DesiredState, desiredFormat } from '@ufes/core/desired.ts';
+import { describeError, OperatingError } from '@ufes/core/errors.ts';
+import { limits } from '@ufes/core/limits.ts';
+import { emptyRouteTable } from '@ufes/core/routing/route-table.ts';
+import { followArtefact } from '@ufes/io/artefact.ts';
+import { ensureInternalCa } from '@ufes/io/internal-ca.ts';
+import { Gauge } from '@ufes/io/metrics.ts';
+import type { ServiceMain } from '@ufes/io/service.ts';
+import { addAdminRoutes } from './admin.ts';
+import { checked, createCertificateKeeper } from './certificates.ts';
+import type { DataPlane } from './data-plane.ts';
+import { healthHost } from './planes/node/local.ts';
+import { createNodePlane } from './planes/node/plane.ts';
+import { type Program, programOf } from './program.ts';
+
+export const main: ServiceMain = (context) => {
+  const { clock, rng, log, bus, store, node, registry, state, config } = context;
+  const pop = node.replace(/^edge-/, '');
+  const keeper = createCertificateKeeper(context);
+  let plane: DataPlane | undefined;
+  let program: Program | undefined;
+  let draining = false;
+  let stops: (() => void)[] = [];
+
+  const follower = followArtefact(context, 'desired', async (payload) => {
+    const desired = JSON.parse(Buffer.from(payload).toString()) as DesiredState;
+    if (desired.format !== desiredFormat) {
+      throw new OperatingError('ARTEFACT_CORRUPT', `desired state of format ${desired.format}, not ${desiredFormat}`);
+    }
+    const next = programOf(desired, pop);
+    if (next !== undefined) await keeper.refresh(next.certificates, 'new');
+    program = next;
+    apply();
+  });
+
+  function apply(): void {
+    if (program !== undefined) plane?.apply({ ...program, keyPairs: keeper.pairs() });
+    else plane?.apply({ table: emptyRouteTable, listen: [], httpsPort: 443, keyPairs: new Map() });
+    tellReady();
+  }
+
+  function tellReady(): void {
+    const failed = plane?.stats().listeners.find(({ problem }) => problem !== undefined);
+    if (program === undefined) {
+      const known = follower.version() !== undefined;
+      context.ready(false, known ? `PoP ${pop} is not in the desired state` : 'waiting for a desired state');
+    } else if (draining) context.ready(false, 'draining');
+    else if (failed !== undefined) context.ready(false, failed.problem);
+    else context.ready(true);
+  }
+
+  /** `new`: certificates that were missing; `all`: also those replaced under their name. */
+  async function refresh(which: 'new' | 'all'): Promise<void> {
+    if (program !== undefined && (await keeper.refresh(program.certificates, which))) apply();
+  }
+
+  let countedBefore = 0;
+  function tellLoad(): void {
+    const requests = plane?.stats().requests ?? 0;
+    const entry = { key: `load/${pop}`, value: { requestsPerSecond: requests - countedBefore }, ttlMs: 5_000 };
+    countedBefore = requests;
+    // A load that is not told expires; the store's absence is logged by the follower.
+    store.live.put([entry]).then(
+      () => bus.wake('live'),
+      () => {},
+    );
+  }
+
+  function every(ms: number, work: () => Promise<void>): () => void {
+    let running = false;
+    return clock.every(ms, () => {
+      if (running) return;
+      running = true;
+      work()
+        .catch((error: unknown) => log.error({}, describeError(error)))
+        .finally(() => {
+          running = false;
+        });
+    });
+  }
+
+  new Gauge({
+    name: 'ufes_edge_certificate_expiry_seconds',
+    help: 'When the served certificate that expires first expires, seconds since the epoch',
+    registers: [registry],
+    collect() {
+      const expiries = [...keeper.pairs().values()].map(({ expiresAtMs }) => expiresAtMs);
+      this.set(expiries.length === 0 ? 0 : Math.min(...expiries) / 1000);
+    },
+  });
+  addAdminRoutes(context, {
+    pop,
+    plane: () => plane,
+    keeper,
+    program: () => program,
+    draining: () => draining,
+    setDraining(value) {
+      draining = value;
+      plane?.setDraining(value);
+      tellReady();
+    },
+  });
+
+  return {
+    async start() {
+      const ca = await ensureInternalCa(state);
+      // Made anew at each start, and good for as long as the CA: a node must not fail its health checks by running long.
+      const defaultPair = checked(await ca.issue([healthHost], 3_650), healthHost);
+      plane = createNodePlane({ pop, clock, rng, log, registry, health: config.probes.health, defaultPair });
+      plane.onListening(tellReady);
+      await plane.start();
+      await keeper.load();
+      await follower.start();
+      tellReady();
+      stops = [
+        clock.every(1_000, tellLoad),
+        every(limits.store.pollMs, () => refresh('new')),
+        every(limits.edge.certificateMs, () => refresh('all')),
+      ];
+    },
+    async stop() {
+      draining = true;
+      tellReady();
+      for (const stop of stops.splice(0)) stop();
+      await follower.stop();
+      await plane?.stop();
+      await store.live.remove([`load/${pop}`]).catch(() => {});
+    },
+  };
+};

@@ -1,0 +1,87 @@
+/** What is kept of every answer: metrics, a log line, and the counters behind load. */
+import type { Log } from '@ufes/core/ports.ts';
+import { Counter, Gauge, Histogram, type Registry } from '@ufes/io/metrics.ts';
+import type { Exchange } from './exchange.ts';
+import { phases, type Timing } from './timing.ts';
+
+export interface Outcome {
+  readonly exchange: Exchange;
+  readonly status: number;
+  readonly timing: Timing;
+  /** Code of reasons.ts when the edge refused; `cut` when an answer was cut; '' else. */
+  readonly reason: string;
+  readonly requestId: string;
+  readonly host: string;
+  readonly path: string;
+  readonly origin?: string;
+  readonly endpoint?: string;
+  readonly retries: number;
+}
+
+export interface Recorder {
+  record(outcome: Outcome): void;
+  refusedByParser(reason: string): void;
+  readonly requests: number;
+}
+
+const buckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+export function createRecorder(registry: Registry, log: Log, inFlight: () => number): Recorder {
+  const registers = [registry];
+  const seconds = new Histogram({
+    name: 'ufes_edge_phase_seconds',
+    help: 'Time to the response headers, by phase',
+    labelNames: ['phase'],
+    buckets,
+    registers,
+  });
+  const answers = new Counter({
+    name: 'ufes_edge_responses_total',
+    help: 'Answers by status class, protocol and, where the edge refused or cut, reason',
+    labelNames: ['class', 'http', 'reason'],
+    registers,
+  });
+  new Gauge({
+    name: 'ufes_edge_requests_in_flight',
+    help: 'Requests under way',
+    registers,
+    collect() {
+      this.set(inFlight());
+    },
+  });
+  let requests = 0;
+  return {
+    get requests() {
+      return requests;
+    },
+    record(outcome) {
+      requests++;
+      const { exchange, status, timing, reason } = outcome;
+      answers.inc({ class: `${Math.floor(status / 100)}xx`, http: exchange.httpVersion, reason });
+      for (const phase of phases) {
+        const ms = timing[`${phase}Ms`];
+        if (ms > 0) seconds.observe({ phase }, ms / 1000);
+      }
+      log.debug(accessLine(outcome), 'request');
+    },
+    refusedByParser(reason) {
+      requests++;
+      answers.inc({ class: '4xx', http: '1.1', reason });
+    },
+  };
+}
+
+function accessLine(outcome: Outcome): object {
+  const {
+    exchange,
+    exchange: { connection },
+    ...rest
+  } = outcome;
+  return {
+    client: connection.address,
+    method: exchange.method,
+    http: exchange.httpVersion,
+    secure: connection.secure,
+    ...rest,
+  };
+}
