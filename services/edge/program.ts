@@ -1,6 +1,6 @@
 /** From a desired state to what the data plane of one PoP is told. Pure. */
 import type { DesiredState } from '@ufes/core/desired.ts';
-import { compileRouteTable } from '@ufes/core/routing/route-table.ts';
+import { compileRouteTable, probeSecret } from '@ufes/core/routing/route-table.ts';
 import type { Wanted } from './certificates.ts';
 import type { ListenAddress, PlaneState } from './data-plane.ts';
 
@@ -25,6 +25,6 @@ export function programOf(desired: DesiredState, pop: string): Program | undefin
   ]);
   const certificates = new Map<string, string>();
   for (const { host, secret } of desired.hosts) if (secret !== undefined) certificates.set(secret, host);
-  if (table.probeZone !== undefined) certificates.set(`certificate/*.${table.probeZone}`, `*.${table.probeZone}`);
+  if (table.probeZone !== undefined) certificates.set(probeSecret(table.probeZone), `*.${table.probeZone}`);
   return { table, listen, httpsPort: own.httpsPort, certificates };
 }

@@ -73,6 +73,11 @@ export function compileRouteTable(desired: DesiredState): RouteTable {
   return { version: desired.version, hosts, wildcards, clusters, ...(zone ? { probeZone: zone } : {}) };
 }
 
+/** Name in the secret store of the certificate for the probe names of `zone`. */
+export function probeSecret(zone: string): string {
+  return `certificate/*.${zone}`;
+}
+
 function clusterOf(origin: DesiredOrigin): Cluster {
   const { id, endpoints, healthPath } = origin;
   return { id, endpoints, ...(healthPath === undefined ? {} : { healthPath }) };

@@ -3,7 +3,7 @@
  * Contexts of unchanged pairs are taken over, so that a reload costs what changed.
  */
 import { createSecureContext, type SecureContext } from 'node:tls';
-import { matchHost, type RouteTable } from '@ufes/core/routing/route-table.ts';
+import { matchHost, probeSecret, type RouteTable } from '@ufes/core/routing/route-table.ts';
 import type { KeyPair, KeyPairs } from '../../data-plane.ts';
 
 export const tlsOptions = {
@@ -74,8 +74,4 @@ function take(name: string, pair: KeyPair, before: CertificateBook | undefined):
   const known = before?.named(name);
   const same = known?.pair.fingerprint === pair.fingerprint && known.pair.key === pair.key;
   return same ? known : new Chosen(name, pair);
-}
-
-export function probeSecret(zone: string): string {
-  return `certificate/*.${zone}`;
 }
