@@ -12,7 +12,7 @@ import { Counters } from './counters.ts';
 import { ProbeQueries, RecentAnswers } from './recent.ts';
 import { buildTables, type Tables } from './tables.ts';
 
-export const zoneText = `
+const zoneText = `
 @        SOA ns1 host 7 7200 900 1209600 60
 @        NS  ns1
 @        A   192.0.2.80
@@ -41,11 +41,14 @@ big      TXT ${Array.from({ length: 8 }, (_, i) => `"${String(i).repeat(250)}"`)
 mid      TXT ${Array.from({ length: 3 }, (_, i) => `"${String(i).repeat(200)}"`).join(' ')}
 `;
 
-export function zoneRecords(text = zoneText, origin = 'shop.example.'): DesiredRecord[] {
+function zoneRecords(text: string, origin: string): DesiredRecord[] {
   const { records, problems } = parseMaster(text, origin, 300);
   if (problems.length > 0) throw new Error(JSON.stringify(problems));
   return records;
 }
+
+const shopRecords = zoneRecords(zoneText, 'shop.example.');
+const probeRecords = zoneRecords('@ SOA ns host 1 2 3 4 30\n@ NS ns\nns A 192.0.2.53\n', 'probe.example.');
 
 export function service(over: Partial<DesiredService> = {}): DesiredService {
   return {
@@ -88,11 +91,8 @@ export function desiredState(over: Partial<DesiredState> = {}): DesiredState {
     pops: [pop('lon', '127.0.10.1', '2001:db8:10::1'), pop('iad', '127.0.20.1'), pop('sin-2', '127.0.30.1')],
     origins: [],
     zones: [
-      { origin: 'shop.example.', records: zoneRecords() },
-      {
-        origin: 'probe.example.',
-        records: zoneRecords('@ SOA ns host 1 2 3 4 30\n@ NS ns\nns A 192.0.2.53\n', 'probe.example.'),
-      },
+      { origin: 'shop.example.', records: shopRecords },
+      { origin: 'probe.example.', records: probeRecords },
     ],
     services: [service()],
     hosts: [],
@@ -264,7 +264,16 @@ export function harness(desired: DesiredState | undefined = desiredState(), map?
   const answerer = new Answerer({ clock, counters, recent, probes });
   const use = (next: DesiredState, nextMap?: SteeringMap): Tables => {
     const mapVersion = nextMap && { ms: 1_764_000_000_001, writer: 'bbbbbb' };
-    answerer.tables = buildTables({ desired: next, map: nextMap, mapVersion, live, counts: counters.answers });
+    const { tables } = answerer;
+    const names = tables?.desired === next ? { names: tables.names } : {};
+    answerer.tables = buildTables({
+      desired: next,
+      map: nextMap,
+      mapVersion,
+      live,
+      counts: counters.answers,
+      ...names,
+    });
     return answerer.tables;
   };
   if (desired !== undefined) use(desired, map);
