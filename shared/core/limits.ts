@@ -119,6 +119,8 @@ export const limits = {
     idleMs: 5_000,
     requestMs: 10_000,
     connections: 10_000,
+    /** Beacons under way when the collector stops. */
+    drainMs: 1_000,
   },
   dns: {
     /** DNS flag day 2020; also what we advertise (DNS.md, Transport). */
@@ -147,8 +149,10 @@ export const limits = {
     responseMs: 30_000,
     /** Idle connection to an origin: less than the 5 s after which common servers close theirs, so that we close first. */
     originIdleMs: 4_000,
-    /** Connections, thus requests, per origin endpoint; more are refused rather than queued. */
+    /** Connections, thus requests at a time, per origin endpoint. */
     poolConnections: 256,
+    /** Requests waiting for one of them: a burst of a few busy HTTP/2 clients; more are refused with 503. */
+    poolWaiting: 1_024,
     drainMs: 4_000,
     /** Of drainMs: new connections are still taken while clients read GOAWAY and `Connection: close`. */
     drainAcceptMs: 500,

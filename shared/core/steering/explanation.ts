@@ -60,3 +60,14 @@ export interface Evidence {
   readonly asn?: number;
   readonly estimates: Readonly<Record<string, PopEstimate>>;
 }
+
+/** The map's own estimates stand; the mapper fills in place, network and what a map does not carry. */
+export function withEvidence(decision: Explanation, believed: Evidence | undefined): Explanation & { asn?: number } {
+  if (believed === undefined) return decision;
+  const pops = decision.pops.map((pop): PopExplanation => {
+    const other = believed.estimates[pop.pop];
+    const estimate: PopEstimate | undefined = pop.estimate ? { ...other, ...pop.estimate } : other;
+    return estimate ? { ...pop, estimate } : pop;
+  });
+  return { ...decision, pops, place: believed.place, ...(believed.asn === undefined ? {} : { asn: believed.asn }) };
+}

@@ -141,26 +141,14 @@ export function decodeMap(input: Uint8Array): SteeringMap {
   const headerLength = view.getUint32(8, true);
   const body = (12 + headerLength + 7) & ~7;
   if (body > bytes.length) throw corrupt('header reaches past the end');
-  let header: Header;
-  try {
-    header = JSON.parse(new TextDecoder().decode(bytes.slice(12, 12 + headerLength)));
-  } catch (cause) {
-    throw corrupt('header is no JSON', cause);
-  }
-  if (header.sections.length !== 6 * header.groups.length + 8) throw corrupt('wrong number of sections');
+  const header = readHeader(bytes.slice(12, 12 + headerLength));
   let next = 0;
   const take = <T extends Section>(
     make: (buffer: ArrayBufferLike, at: number, length: number) => T,
     kind: 1 | 2 | 4,
   ): T => {
     const [found, offset, length] = header.sections[next++]!;
-    if (
-      found !== kind ||
-      offset % 8 !== 0 ||
-      offset < 0 ||
-      length < 0 ||
-      body + offset + length * kind > bytes.length
-    ) {
+    if (found !== kind || offset % 8 !== 0 || body + offset + length * kind > bytes.length) {
       throw corrupt(`section ${next - 1} does not fit`);
     }
     return make(bytes.buffer, bytes.byteOffset + body + offset, length);
@@ -199,6 +187,35 @@ export function decodeMap(input: Uint8Array): SteeringMap {
     groups,
     cells,
   };
+}
+
+/** Strangers' JSON: everything that is used later has its type. Whether sections fit is for `take`. */
+function readHeader(json: Uint8Array): Header {
+  let header: Partial<Record<keyof Header, unknown>>;
+  try {
+    header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(json));
+  } catch (cause) {
+    throw corrupt('header is no JSON', cause);
+  }
+  const { createdAtMs, pops, sources, geoip, groups, sections } = header ?? {};
+  const texts = (value: unknown): value is string[] =>
+    Array.isArray(value) && value.every((one) => typeof one === 'string');
+  const isGroup = (one: unknown): one is Header['groups'][number] =>
+    typeof one === 'object' &&
+    one !== null &&
+    'key' in one &&
+    typeof one.key === 'string' &&
+    'width' in one &&
+    Number.isInteger(one.width);
+  const isSection = (one: unknown): one is Header['sections'][number] =>
+    Array.isArray(one) && one.length === 3 && one.every((part) => Number.isSafeInteger(part) && part >= 0);
+  if (typeof createdAtMs !== 'number' || typeof geoip !== 'string') throw corrupt('header has no creation or GeoIP');
+  if (!texts(pops) || pops.length > limits.config.pops || !texts(sources))
+    throw corrupt('header names no PoPs or sources');
+  if (!Array.isArray(groups) || !groups.every(isGroup)) throw corrupt('header has no groups');
+  if (!Array.isArray(sections) || !sections.every(isSection)) throw corrupt('header has no sections');
+  if (sections.length !== 6 * groups.length + 8) throw corrupt('wrong number of sections');
+  return { createdAtMs, pops, sources, geoip, groups, sections };
 }
 
 function checkGroup(group: MapGroup, pops: number): void {

@@ -1,0 +1,252 @@
+/**
+ * When maps are built and published.
+ *
+ *     evidence changed ─┐
+ *     desired changed ──┼─▶ debounce, spacing ─▶ build ─▶ rankings differ ──────────────▶ publish at once
+ *     GeoIP swapped ────┘                          └────▶ estimates alone ─▶ 15 s over? ─▶ publish
+ *
+ * One mapper builds at a time (lease `map`). What a cell holds of its own is found again in the map in service, so a
+ * restart or another mapper goes on where the last one stopped.
+ */
+import type { DesiredState } from '@ufes/core/desired.ts';
+import { describeError } from '@ufes/core/errors.ts';
+import { parsePrefix } from '@ufes/core/ip.ts';
+import { limits } from '@ufes/core/limits.ts';
+import type { Component } from '@ufes/core/ports.ts';
+import type { Base } from '@ufes/core/steering/base.ts';
+import { baseKey, type Ground, SteeringBuild, sameRankings } from '@ufes/core/steering/build.ts';
+import { decodeMap, encodeMap, type SteeringMap } from '@ufes/core/steering/map.ts';
+import { compareVersions, formatVersion, type Version } from '@ufes/core/version.ts';
+import type { Geoip } from '@ufes/geoip/geoip.ts';
+import { type ArtefactFollower, followArtefact, publishArtefact } from '@ufes/io/artefact.ts';
+import type { ServiceContext } from '@ufes/io/service.ts';
+import type { EvidenceTable } from './evidence.ts';
+import { distancePrior, groundFrom, placeOf } from './ground.ts';
+import type { MapperMetrics } from './metrics.ts';
+import { type MapPlan, planOf } from './plan.ts';
+
+const noEvidence = { ms: Number.NaN, lowMs: 0, highMs: Number.POSITIVE_INFINITY, n: 0 };
+
+export interface EvidenceSource {
+  readonly table: EvidenceTable;
+  isLoaded(): boolean;
+}
+
+/** What is built from now; the evidence API reads it. */
+export interface Current {
+  readonly desired: DesiredState;
+  readonly plan: MapPlan;
+  readonly geoip: Geoip;
+  readonly ground: Ground;
+  readonly build: SteeringBuild;
+}
+
+export class Builder implements Component {
+  /** Undefined until the desired state is there. */
+  current: Current | undefined;
+  lastBuildMs = 0;
+  mapBytes = 0;
+  mapVersion: Version | undefined;
+  readonly #context: ServiceContext;
+  readonly #table: EvidenceTable;
+  readonly #isLoaded: () => boolean;
+  readonly #metrics: MapperMetrics;
+  readonly #owner: string;
+  readonly #followers: readonly ArtefactFollower[];
+  readonly #bases = new Map<string, Base>();
+  #geoip: Geoip;
+  #ground: Ground;
+  #desired: DesiredState | undefined;
+  #inService: SteeringMap | undefined;
+  #changed = new Set<string>();
+  #demoted = new Set<string>();
+  #isPlanDue = false;
+  #isEstimateDue = false;
+  #wholeAtMs = 0;
+  #builtAtMs = Number.NEGATIVE_INFINITY;
+  #publishedAtMs = Number.NEGATIVE_INFINITY;
+  #cancelTimer: (() => void) | undefined;
+  #stops: (() => void)[] = [];
+  #running: Promise<void> | undefined;
+  #isStopped = true;
+  #failed = false;
+
+  /** `folder`: whose evidence it builds from; nothing is built before that is loaded, so that nothing is lost. */
+  constructor(context: ServiceContext, folder: EvidenceSource, geoip: Geoip, metrics: MapperMetrics) {
+    this.#context = context;
+    this.#table = folder.table;
+    this.#isLoaded = () => folder.isLoaded();
+    this.#geoip = geoip;
+    this.#ground = groundFrom(geoip);
+    this.#metrics = metrics;
+    this.#owner = `${context.node}-${Buffer.from(context.rng.bytes(6)).toString('hex')}`;
+    this.#followers = [
+      followArtefact(context, 'map', (payload, version) => this.#applyMap(payload, version)),
+      followArtefact(context, 'desired', (payload) => this.#applyDesired(payload)),
+    ];
+  }
+
+  /** After the evidence was loaded. Resolves when the first map is built, if there is a desired state to build it for. */
+  async start(): Promise<void> {
+    const { clock } = this.#context;
+    this.#isStopped = false;
+    for (const follower of this.#followers) await follower.start();
+    this.#stops = [clock.every(limits.mapper.wholeMs, () => this.#schedule())];
+    if (this.#desired !== undefined) await this.step();
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#cancelTimer?.();
+    for (const stop of this.#stops.splice(0)) stop();
+    for (const follower of this.#followers) await follower.stop();
+    await this.#running;
+  }
+
+  evidenceChanged(prefixes: ReadonlySet<string>): void {
+    for (const prefix of prefixes) this.#changed.add(prefix);
+    this.#schedule();
+  }
+
+  geoipSwapped(geoip: Geoip): void {
+    this.#geoip = geoip;
+    this.#ground = groundFrom(geoip);
+    this.#bases.clear();
+    this.#isPlanDue = true;
+    this.#schedule();
+  }
+
+  /** Builds now, and publishes when there is reason to. Never rejects. */
+  step(): Promise<void> {
+    this.#running ??= this.#build().finally(() => {
+      this.#running = undefined;
+      if (this.#changed.size > 0 || this.#isPlanDue) this.#schedule();
+    });
+    return this.#running;
+  }
+
+  #applyMap(payload: Uint8Array, version: Version): void {
+    if (this.mapVersion !== undefined && compareVersions(version, this.mapVersion) <= 0) return;
+    this.#inService = decodeMap(payload);
+    this.mapVersion = version;
+    this.mapBytes = payload.length;
+  }
+
+  #applyDesired(payload: Uint8Array): void {
+    this.#desired = JSON.parse(new TextDecoder().decode(payload)) as DesiredState;
+    this.#isPlanDue = true;
+    this.#schedule();
+  }
+
+  #schedule(delayMs: number = limits.mapper.debounceMs): void {
+    if (this.#isStopped || this.#cancelTimer !== undefined || this.#desired === undefined) return;
+    const { clock } = this.#context;
+    const spacingMs = Math.max(limits.mapper.spacingMs, limits.mapper.spacingFactor * this.lastBuildMs);
+    const spaced = this.#builtAtMs + spacingMs - clock.monotonicMs();
+    this.#cancelTimer = clock.after(Math.max(delayMs, spaced), () => {
+      this.#cancelTimer = undefined;
+      void this.step();
+    });
+  }
+
+  async #build(): Promise<void> {
+    const { clock, store, log } = this.#context;
+    try {
+      if (!this.#isLoaded()) {
+        this.#schedule(limits.store.pollMs);
+        return;
+      }
+      const lease = await store.leases.acquire('map', this.#owner, limits.evidence.leaseMs);
+      this.#refreshPlan();
+      if (this.current === undefined) return;
+      const startMs = clock.monotonicMs();
+      const nowMs = clock.nowMs();
+      const whole = nowMs - this.#wholeAtMs >= limits.mapper.wholeMs;
+      if (whole) {
+        this.#wholeAtMs = nowMs;
+        for (const prefix of this.#demoted) this.#changed.add(prefix);
+      }
+      this.#feed(this.current, nowMs);
+      const map = this.current.build.build(nowMs, whole);
+      this.lastBuildMs = clock.monotonicMs() - startMs;
+      this.#metrics.buildSeconds.observe(this.lastBuildMs / 1000);
+      if (lease !== undefined) await this.#publish(map);
+      this.#failed = false;
+    } catch (thrown) {
+      if (!this.#failed) log.error({ error: describeError(thrown) }, 'no map built; the one in service stays');
+      this.#failed = true;
+      this.#cancelTimer?.();
+      this.#cancelTimer = undefined;
+      this.#schedule(limits.store.pollMs);
+    } finally {
+      this.#builtAtMs = clock.monotonicMs();
+    }
+  }
+
+  /** Takes a new desired state or GeoIP edition; a build is started anew only when it would differ. */
+  #refreshPlan(): void {
+    const desired = this.#desired;
+    if (!this.#isPlanDue || desired === undefined) return;
+    this.#isPlanDue = false;
+    const plan = planOf(desired, distancePrior);
+    const same = this.current?.ground === this.#ground && JSON.stringify(plan) === JSON.stringify(this.current.plan);
+    if (same && this.current !== undefined) {
+      this.current = { ...this.current, desired, plan: this.current.plan };
+      return;
+    }
+    const ground = this.#ground;
+    const build = new SteeringBuild({ ...plan, ground, prior: distancePrior, bases: this.#bases });
+    const needed = new Set(plan.groups.map((group) => baseKey(group, plan.popVectors)));
+    for (const key of this.#bases.keys()) if (!needed.has(key)) this.#bases.delete(key);
+    this.current = { desired, plan, geoip: this.#geoip, ground, build };
+    this.#changed = new Set(this.#table.prefixTexts());
+    this.#feed(this.current, this.#context.clock.nowMs());
+    if (this.#inService !== undefined) build.resume(this.#inService);
+  }
+
+  /** Brings the changed prefixes' evidence into the cells. */
+  #feed({ build, plan, geoip, ground }: Current, nowMs: number): void {
+    const sources = new Set(plan.sources);
+    const { cells } = build;
+    if (this.#changed.size > 0) this.#isEstimateDue = true;
+    for (const text of this.#changed) {
+      const { targets, samples } = this.#table.summary(text, sources, nowMs);
+      const prefix = parsePrefix(text)!;
+      let row = cells.rowOf(prefix.family, prefix.hi, prefix.lo);
+      if (row < 0) {
+        if (targets.size === 0) continue;
+        row = cells.add(placeOf(geoip, ground, plan.popVectors, prefix));
+      }
+      let demoted = false;
+      for (const [pop, id] of plan.pops.entries()) {
+        const summary = targets.get(`pop:${id}`);
+        cells.setOwn(row, pop, summary?.own ?? noEvidence, summary?.lastSeconds ?? 0);
+        demoted ||= summary?.demoted === true;
+      }
+      cells.setSamples(row, samples);
+      if (demoted) this.#demoted.add(text);
+      else this.#demoted.delete(text);
+    }
+    this.#changed.clear();
+  }
+
+  async #publish(map: SteeringMap): Promise<void> {
+    const { clock, log } = this.#context;
+    const reranked = this.#inService === undefined || !sameRankings(map, this.#inService);
+    const aged = clock.monotonicMs() - this.#publishedAtMs >= limits.mapper.estimatesMs;
+    if (!reranked && !(this.#isEstimateDue && aged)) return;
+    const bytes = encodeMap(map);
+    const version = await publishArtefact(this.#context, 'map', bytes);
+    this.#inService = map;
+    this.mapVersion = version;
+    this.mapBytes = bytes.length;
+    this.#isEstimateDue = false;
+    this.#publishedAtMs = clock.monotonicMs();
+    this.#metrics.published.inc();
+    this.#metrics.mapBytes.set(bytes.length);
+    log.info(
+      { version: formatVersion(version), bytes: bytes.length, buildMs: this.lastBuildMs, reranked },
+      'map published',
+    );
+  }
+}

@@ -1,0 +1,53 @@
+/** What GeoIP says of clients, in the shape that core's map building takes. */
+import { type Address, formatPrefix, isLoopback, type Prefix } from '@ufes/core/ip.ts';
+import { distanceKm } from '@ufes/core/steering/base.ts';
+import { type Ground, groundOf, locationOf } from '@ufes/core/steering/build.ts';
+import type { CellPlace } from '@ufes/core/steering/cells.ts';
+import type { Prior } from '@ufes/core/steering/estimate.ts';
+import { countryText, type Geoip } from '@ufes/geoip/geoip.ts';
+import { floorRttMs, priorRttMs } from '@ufes/geoip/prior.ts';
+
+/** Side of the squares that make a metro, degrees of latitude: about 50 km. */
+const metroDegrees = 0.45;
+
+export const distancePrior: Prior = {
+  expectedMs: priorRttMs,
+  floorMs: floorRttMs,
+  // Detours double the way, and a slow access line or a full queue adds what distance does not tell.
+  ceilingMs: (km) => 2 * priorRttMs(km) + 50,
+};
+
+export function groundFrom(geoip: Geoip): Ground {
+  const none = new Uint32Array(0);
+  return groundOf(
+    { family: 4, hi: geoip.v4.starts, lo: none, value: geoip.v4.location },
+    { family: 6, hi: geoip.v6.hi, lo: geoip.v6.lo, value: geoip.v6.location },
+    geoip.locations,
+    geoip.label,
+  );
+}
+
+/** Where a cell is: distances to the PoPs, and the AS in a metro that it votes for. */
+export function placeOf(geoip: Geoip, ground: Ground, pops: Float32Array, prefix: Prefix): CellPlace {
+  const location = locationOf(ground, prefix.family, prefix.hi, prefix.lo);
+  const km = Float32Array.from({ length: pops.length / 3 }, (_, pop) => distanceKm(ground.places, location, pops, pop));
+  return { prefix, location, km, aggregate: isLoopback(prefix) ? undefined : aggregateOf(geoip, location, prefix) };
+}
+
+/** Text of an address's AS and metro; undefined when either is not known. */
+export function aggregateOf(geoip: Geoip, location: number, address: Address): string | undefined {
+  const asn = geoip.asn(address);
+  if (asn === 0 || location < 0) return undefined;
+  const { latitude, longitude, country } = geoip.locations;
+  const row = Math.round(latitude[location]! / metroDegrees);
+  const width = metroDegrees / Math.max(0.05, Math.cos((row * metroDegrees * Math.PI) / 180));
+  if (Number.isNaN(row)) return undefined;
+  return `${asn}|${countryText(country[location]!)}|${row}|${Math.round(longitude[location]! / width)}`;
+}
+
+/** For people: city, country, or the prefix where GeoIP knows nothing. */
+export function placeText(geoip: Geoip, location: number, prefix: Prefix): string {
+  if (location < 0) return formatPrefix(prefix);
+  const { city, region, country } = geoip.location(location);
+  return [city, region, country].filter((part, i, all) => part !== '' && part !== all[i - 1]).join(', ');
+}

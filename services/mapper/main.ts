@@ -1,0 +1,58 @@
+/** The mapper: folds samples into evidence, and evidence into the steering map. Wiring only. */
+
+import type { Component } from '@ufes/core/ports.ts';
+import { openGeoip } from '@ufes/geoip/geoip.ts';
+import { watchGeoip } from '@ufes/geoip/watch.ts';
+import type { ServiceContext, ServiceMain } from '@ufes/io/service.ts';
+import { Builder } from './builder.ts';
+import { type Running, registerEvidenceApi } from './evidence-api.ts';
+import { Folder } from './fold.ts';
+import { mapperMetrics, registerGauges } from './metrics.ts';
+
+export const main: ServiceMain = (context) => {
+  const running: Running = {};
+  const components: Component[] = [];
+  registerEvidenceApi(context, running);
+  const metrics = mapperMetrics(context.registry);
+
+  return {
+    start: async () => {
+      const { config, state, log } = context;
+      const choice = { ...config.geoip, state, log, onProgress: progress(context) };
+      const geoip = await openGeoip(choice);
+      const folder: Folder = new Folder(context, metrics, (prefixes) => running.builder?.evidenceChanged(prefixes));
+      registerGauges(context.registry, {
+        prefixes: () => folder.table.prefixes,
+        sketchBytes: () => folder.table.bytes,
+        lag: () => folder.lag(),
+      });
+      running.folder = folder;
+      // Evidence first: a map built before it would undo what the one in service knows.
+      await folder.start();
+      components.push(folder);
+      const builder = new Builder(context, folder, geoip, metrics);
+      running.builder = builder;
+      await builder.start();
+      components.push(builder);
+      const watch = watchGeoip(choice, context.clock, (edition) => builder.geoipSwapped(edition), geoip);
+      await watch.start();
+      components.push(watch);
+      context.ready(true);
+    },
+    stop: async () => {
+      context.ready(false, 'stopping');
+      for (const component of components.splice(0).reverse()) await component.stop();
+    },
+  };
+};
+
+/** One line in the log for each tenth of a compile. */
+function progress({ log, ready }: ServiceContext): (fraction: number, what: string) => void {
+  let next = 0;
+  return (fraction, what) => {
+    ready(false, `compiling GeoIP data: ${Math.floor(100 * fraction)}%`);
+    if (fraction < next) return;
+    next = fraction + 0.1;
+    log.info({ fraction: Math.round(100 * fraction) / 100, what }, 'compiling GeoIP data');
+  };
+}

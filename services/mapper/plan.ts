@@ -1,0 +1,71 @@
+/** From desired state to what a map is built for: PoPs, groups of services that rank alike, backbone legs. */
+import {
+  type DesiredOrigin,
+  type DesiredPop,
+  type DesiredService,
+  type DesiredState,
+  groupKey,
+} from '@ufes/core/desired.ts';
+import { distanceKm, type GroupPlan, vectorsOf } from '@ufes/core/steering/base.ts';
+import type { Prior } from '@ufes/core/steering/estimate.ts';
+
+/** A backbone is engineered: less detour and no access line, so less than clients see over the same distance. */
+const backboneShare = 0.6;
+
+export interface MapPlan {
+  /** Map PoP number → PoP id, sorted by id, so that the order in a configuration changes nothing. */
+  readonly pops: readonly string[];
+  readonly popVectors: Float32Array;
+  readonly groups: readonly GroupPlan[];
+  readonly sources: readonly string[];
+}
+
+export function planOf(desired: DesiredState, prior: Prior): MapPlan {
+  const pops = desired.pops.toSorted((a, b) => (a.id < b.id ? -1 : 1));
+  const popVectors = vectorsOf(
+    pops.map(({ latitude }) => latitude),
+    pops.map(({ longitude }) => longitude),
+  );
+  const groups = new Map<string, GroupPlan>();
+  for (const service of desired.services) {
+    const key = groupKey(service, desired.pops);
+    // The first service of a group in the desired state gives the order where nothing is known of a client.
+    if (service.candidates.length > 0 && !groups.has(key)) groups.set(key, groupOf(key, service, desired, pops, prior));
+  }
+  return {
+    pops: pops.map(({ id }) => id),
+    popVectors,
+    groups: [...groups.values()],
+    sources: desired.probe.sources.toSorted(),
+  };
+}
+
+function groupOf(
+  key: string,
+  service: DesiredService,
+  desired: DesiredState,
+  pops: readonly DesiredPop[],
+  prior: Prior,
+): GroupPlan {
+  const origin = desired.origins.find(({ id }) => id === service.origin);
+  const candidates = service.candidates.map(({ pop }) => desired.pops[pop]!);
+  const places = candidates.toSorted((a, b) => (a.id < b.id ? -1 : 1));
+  return {
+    key,
+    pops: places.map((pop) => pops.indexOf(pop)),
+    backboneMs: places.map((pop) => backboneMs(pop, origin, prior)),
+    k: service.k,
+    policy: service.policy,
+    defaultOrder: candidates.map((pop) => places.indexOf(pop)),
+  };
+}
+
+/** Round trip PoP → origin: as configured, else by distance; 0 when nobody knows where the origin is. */
+export function backboneMs(pop: DesiredPop, origin: DesiredOrigin | undefined, prior: Prior): number {
+  if (origin === undefined) return 0;
+  const known = pop.backboneRttMs[origin.id];
+  if (known !== undefined) return known;
+  if (origin.latitude === undefined || origin.longitude === undefined) return 0;
+  const vectors = vectorsOf([pop.latitude, origin.latitude], [pop.longitude, origin.longitude]);
+  return backboneShare * prior.expectedMs(distanceKm(vectors, 0, vectors, 1));
+}

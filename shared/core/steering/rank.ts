@@ -1,0 +1,185 @@
+/**
+ * From estimates to a ranking of one cell in one group, and what of it is remembered from build to build.
+ *
+ *     base ──(own evidence decides, 95%)──▶ owned ──(better one: margin, 95%, two builds, dwell)──▶ owned, moved
+ *       ▲                                     │
+ *       └────────(its evidence faded)─────────┘
+ *
+ * A cell follows the base (prior and backbone) until its own evidence decides between two PoPs, and takes that first
+ * decision at once. From then on it is stabilised: the incumbent stays unless the challenger is better by a margin,
+ * with 95%, in two consecutive builds on fresh samples, and some time has passed since the last change.
+ */
+import { widened } from './cells.ts';
+import { estimation } from './estimate.ts';
+import { noPop } from './map.ts';
+
+export const stabilisation = {
+  /** A move gains more than both, of the incumbent's cost. */
+  gainMs: 5,
+  gainShare: 0.1,
+  /** Builds in a row, each on fresh samples, in which the gain's 95% bound is above zero. */
+  builds: 2,
+  /** Since the last move. */
+  dwellMs: 10 * 60_000,
+  /** Effective samples, rounded, below which (at every PoP) a cell no longer holds a ranking of its own. */
+  leaveN: 10,
+} as const;
+
+/** Costs of one cell by place in the group's candidates: k · client leg + backbone leg, milliseconds. */
+export interface CellCosts {
+  /** NaN: not known. */
+  readonly cost: Float64Array;
+  /** 95% bounds. */
+  readonly low: Float64Array;
+  readonly high: Float64Array;
+  /** Own effective n, rounded. */
+  readonly n: Float64Array;
+}
+
+export function createCosts(width: number): CellCosts {
+  const column = () => new Float64Array(width);
+  return { cost: column(), low: column(), high: column(), n: column() };
+}
+
+/** Rankings that rest on own evidence, by cell row. Rankings list places in the group's candidates, best first. */
+export class RankStates {
+  readonly width: number;
+  owned = new Uint8Array(0);
+  #ranking = new Uint8Array(0);
+  #sinceMs = new Float64Array(0);
+  #challenger = new Uint8Array(0);
+  #confirmed = new Uint8Array(0);
+  #samples = new Float64Array(0);
+
+  constructor(width: number) {
+    this.width = width;
+  }
+
+  /** Rows up to `count` exist. */
+  reserve(count: number): void {
+    this.owned = widened(this.owned, count);
+    this.#ranking = widened(this.#ranking, count * this.width);
+    this.#sinceMs = widened(this.#sinceMs, count);
+    this.#challenger = widened(this.#challenger, count);
+    this.#confirmed = widened(this.#confirmed, count);
+    this.#samples = widened(this.#samples, count);
+  }
+
+  /** A view; valid while the cell is owned and until the next `reserve`. */
+  ranking(row: number): Uint8Array {
+    return this.#ranking.subarray(row * this.width, (row + 1) * this.width);
+  }
+
+  /** Takes a ranking as the cell's own: decided now, or found in the map in service after a restart. */
+  own(row: number, ranking: Uint8Array, sinceMs: number): void {
+    this.#ranking.set(ranking, row * this.width);
+    this.owned[row] = 1;
+    this.#sinceMs[row] = sinceMs;
+    this.#forget(row);
+  }
+
+  /** Ranks a cell on its costs. `base` is the ranking without own evidence; `samples` only tells fresh from old. */
+  rank(row: number, base: Uint8Array, costs: CellCosts, samples: number, nowMs: number): void {
+    if (this.owned[row] === 1) this.#keepOrMove(row, costs, samples, nowMs);
+    else this.#decideFirst(row, base, costs, nowMs);
+  }
+
+  #decideFirst(row: number, base: Uint8Array, costs: CellCosts, nowMs: number): void {
+    const best = cheapest(costs, noPop);
+    if (best === noPop || costs.n[best]! < estimation.ownN) return;
+    const incumbent = base[0]!;
+    // Against the incumbent when it gains; when the incumbent is the best, the runner-up must be worse for certain.
+    const other = best === incumbent ? cheapest(costs, best) : incumbent;
+    if (other === noPop || (best === incumbent && costs.n[other]! < estimation.ownN)) return;
+    if (!surelyBetter(costs, best, other)) return;
+    const ranking = Uint8Array.from(base);
+    order(ranking, costs, (gain) => gain > 0);
+    this.own(row, first(ranking, best), nowMs);
+  }
+
+  #keepOrMove(row: number, costs: CellCosts, samples: number, nowMs: number): void {
+    if (costs.n.every((n) => n < stabilisation.leaveN)) {
+      this.owned[row] = 0;
+      this.#forget(row);
+      return;
+    }
+    const ranking = this.ranking(row);
+    const incumbent = ranking[0]!;
+    if (this.#mayMove(row, incumbent, costs, samples, nowMs)) {
+      first(ranking, this.#challenger[row]!);
+      this.#sinceMs[row] = nowMs;
+      this.#forget(row);
+    }
+    order(ranking.subarray(1), costs, beyondMargin);
+  }
+
+  /** Counts this build for or against the challenger. */
+  #mayMove(row: number, incumbent: number, costs: CellCosts, samples: number, nowMs: number): boolean {
+    const best = cheapest(costs, noPop);
+    const wins =
+      best !== noPop &&
+      best !== incumbent &&
+      costs.n[best]! >= estimation.ownN &&
+      beyondMargin(costs.cost[incumbent]! - costs.cost[best]!, costs.cost[incumbent]!) &&
+      surelyBetter(costs, best, incumbent);
+    if (!wins) {
+      this.#forget(row);
+      return false;
+    }
+    if (this.#challenger[row] !== best) {
+      this.#challenger[row] = best;
+      this.#confirmed[row] = 1;
+      this.#samples[row] = samples;
+    } else if (samples > this.#samples[row]!) {
+      this.#confirmed[row] = Math.min(250, this.#confirmed[row]! + 1);
+      this.#samples[row] = samples;
+    }
+    return this.#confirmed[row]! >= stabilisation.builds && nowMs - this.#sinceMs[row]! >= stabilisation.dwellMs;
+  }
+
+  #forget(row: number): void {
+    this.#challenger[row] = noPop;
+    this.#confirmed[row] = 0;
+  }
+}
+
+/** The estimate says better, and so does the 95% bound of the gain. */
+function surelyBetter(costs: CellCosts, better: number, worse: number): boolean {
+  return costs.cost[worse]! > costs.cost[better]! && costs.low[worse]! - costs.high[better]! > 0;
+}
+
+function beyondMargin(gain: number, of: number): boolean {
+  return gain > Math.max(stabilisation.gainMs, stabilisation.gainShare * of);
+}
+
+function cheapest({ cost }: CellCosts, except: number): number {
+  let best = noPop;
+  for (let i = 0; i < cost.length; i++) {
+    if (i !== except && !Number.isNaN(cost[i]!) && (best === noPop || cost[i]! < cost[best]!)) best = i;
+  }
+  return best;
+}
+
+/** Puts `place` first, the others keeping their order. In place. */
+function first(ranking: Uint8Array, place: number): Uint8Array {
+  const at = ranking.indexOf(place);
+  ranking.copyWithin(1, 0, at);
+  ranking[0] = place;
+  return ranking;
+}
+
+/** Swaps neighbours while the later one gains enough; those whose cost is not known sink to the end. In place. */
+function order(ranking: Uint8Array, { cost }: CellCosts, enough: (gain: number, of: number) => boolean): void {
+  for (let end = 1; end < ranking.length; end++) {
+    const place = ranking[end]!;
+    const own = cost[place]!;
+    let at = end;
+    for (; at > 0; at--) {
+      const above = cost[ranking[at - 1]!]!;
+      const rises = Number.isNaN(above) ? !Number.isNaN(own) : enough(above - own, above);
+      if (!rises) break;
+      ranking[at] = ranking[at - 1]!;
+    }
+    ranking[at] = place;
+  }
+}
