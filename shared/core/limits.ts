@@ -167,6 +167,8 @@ export const limits = {
     certificateMs: 5_000,
     /** An address that could not be bound is tried again this often. */
     rebindMs: 2_000,
+    /** One answer in this many is logged (level debug); what the edge refused or cut, always. */
+    accessLogEvery: 100,
     /** Probe requests remembered until somebody asks which client they came from. */
     probeJoins: 4_096,
     /** `ufes-reason` and 503 tell clients to come back after this. */

@@ -21,7 +21,7 @@ export const reasons = {
   'origin-reset': [502, 'The origin closed the connection before it answered.'],
   'origin-invalid': [502, 'The answer of the origin could not be understood.'],
   'no-endpoint': [503, 'No endpoint of the origin is ready.'],
-  'origin-busy': [503, 'All connections to the origin are in use.'],
+  'origin-busy': [503, 'Too many requests wait for this origin.'],
   draining: [503, 'This node is being drained.'],
   'not-ready': [503, 'This node does not serve yet.'],
   'origin-timeout': [504, 'The origin did not answer in time.'],

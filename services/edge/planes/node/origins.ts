@@ -36,6 +36,8 @@ export interface Origins extends Component {
   stats(): Record<string, EndpointStats[]>;
 }
 
+const inFlightMax = limits.edge.poolConnections + limits.edge.poolWaiting;
+
 function openPool(name: string): Pool {
   return new Pool(`http://${name}`, {
     connections: limits.edge.poolConnections,
@@ -127,8 +129,8 @@ export function createOrigins({ clock, rng, log, health }: OriginsOptions): Orig
       const a = from[Math.floor(rng.next() * from.length)]!;
       const b = from[Math.floor(rng.next() * from.length)]!;
       const chosen = b.inFlight < a.inFlight ? b : a;
-      if (chosen.inFlight < limits.edge.poolConnections) return chosen;
-      return from.find((one) => one.inFlight < limits.edge.poolConnections) ?? 'origin-busy';
+      if (chosen.inFlight < inFlightMax) return chosen;
+      return from.find((one) => one.inFlight < inFlightMax) ?? 'origin-busy';
     },
     stats() {
       const results = checker.results();

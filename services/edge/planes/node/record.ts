@@ -1,4 +1,5 @@
 /** What is kept of every answer: metrics, a log line, and the counters behind load. */
+import { limits } from '@ufes/core/limits.ts';
 import type { Log } from '@ufes/core/ports.ts';
 import { Counter, Gauge, Histogram, type Registry } from '@ufes/io/metrics.ts';
 import type { Exchange } from './exchange.ts';
@@ -62,7 +63,7 @@ export function createRecorder(registry: Registry, log: Log, inFlight: () => num
         const ms = timing[`${phase}Ms`];
         if (ms > 0) seconds.observe({ phase }, ms / 1000);
       }
-      log.debug(accessLine(outcome), 'request');
+      if (reason !== '' || requests % limits.edge.accessLogEvery === 1) log.debug(accessLine(outcome), 'request');
     },
     refusedByParser(reason) {
       requests++;
