@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { desiredState, harness, query, question, readAnswer, word } from './dns.fixture.ts';
+import { desiredState, harness, query, question, readAnswer, word } from './testing.ts';
 
 const soa =
   'shop.example 60 SOA {"mname":"ns1.shop.example","rname":"host.shop.example","serial":7,"refresh":7200,"retry":900,"expire":1209600,"minimum":60}';

@@ -2,7 +2,7 @@ import { limits } from '@ufes/core/limits.ts';
 import packet from 'dns-packet';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { buildMap, desiredState, harness, query } from './dns.fixture.ts';
+import { buildMap, desiredState, harness, query } from './testing.ts';
 
 const one = harness(
   desiredState(),

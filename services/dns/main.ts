@@ -49,7 +49,7 @@ export const main: ServiceMain = (context) => {
       await map.start();
       await desired.start();
       await feed.start();
-      await feed.settled(limits.dns.startMs);
+      await feed.settled(Math.min(limits.dns.startMs, config.probes.health.timeoutMs));
       await listeners.start();
       open = true;
       tellReady();

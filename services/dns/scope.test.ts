@@ -3,8 +3,8 @@ import { type Address, addressBytes, formatAddress, parseAddress, parsePrefix } 
 import { LiveState, setLive } from '@ufes/core/live.ts';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { buildMap, desiredState, type Harness, harness, type Interval, service } from './dns.fixture.ts';
 import { explain } from './explain.ts';
+import { buildMap, desiredState, type Harness, harness, type Interval, service } from './testing.ts';
 
 const rankings = [
   ['lon', 'iad', 'sin-2'],

@@ -1,6 +1,7 @@
 import { LiveState, setLive } from '@ufes/core/live.ts';
+import { Packet } from 'dns2';
 import { describe, expect, it } from 'vitest';
-import { buildMap, desiredState, ecsOption, type Harness, harness, service } from './dns.fixture.ts';
+import { buildMap, desiredState, ecsOption, type Harness, harness, service } from './testing.ts';
 
 const soa =
   'shop.example 60 SOA {"mname":"ns1.shop.example","rname":"host.shop.example","serial":7,"refresh":7200,"retry":900,"expire":1209600,"minimum":60}';
@@ -220,6 +221,24 @@ describe('steered names', () => {
     expect(one.recent.since(0).answers).toHaveLength(4096);
     expect(one.recent.since(0).last).toBe(5002);
   });
+});
+
+it('a second reader, dns2, sees the same answers and client subnet', () => {
+  const one = harness(desiredState(), map);
+  const seen = (init: Parameters<Harness['ask']>[0]) => Packet.parse(Buffer.from(one.ask(init).bytes));
+  const steered = seen({ ecs: { address: '81.2.70.0', source: 24 } });
+  expect(steered.header).toMatchObject({ id: 0x1234, qr: 1, aa: 1, tc: 0, rcode: 0 });
+  expect(steered.answers).toMatchObject([{ name: 'www.shop.example', type: 1, ttl: 60, address: '127.0.30.1' }]);
+  expect(steered.additionals[0]).toMatchObject({
+    rdata: [{ ednsCode: 8, family: 1, sourcePrefixLength: 24, scopePrefixLength: 23, ip: '81.2.70.0' }],
+  });
+  expect(seen({ name: 'mail.shop.example.', type: 15 }).answers).toMatchObject([
+    { exchange: 'mx1.shop.example', priority: 10 },
+    { exchange: 'mx2.mail.shop.example', priority: 20 },
+  ]);
+  expect(seen({ name: 'nope.shop.example.' }).authorities).toMatchObject([
+    { primary: 'ns1.shop.example', admin: 'host.shop.example', serial: 7, minimum: 60 },
+  ]);
 });
 
 describe('probe names', () => {

@@ -62,7 +62,7 @@ export function createTcpSource(init: TcpInit): BatchSource {
     },
     open: () =>
       new Promise((resolve, reject) => {
-        server = createServer({ noDelay: true }, accept);
+        server = createServer({ noDelay: true, highWaterMark: bounds.tcpBacklogBytes }, accept);
         const opening = server;
         opening.once('error', (cause) => reject(bindError(label, cause)));
         opening.listen({ host: endpoint.address, port: endpoint.port, ipv6Only: isIPv6(endpoint.address) }, () => {
@@ -150,7 +150,7 @@ class Connection {
     let answered = false;
     socket.cork();
     while (this.#waiting.length - at >= 2) {
-      if (socket.writableLength > this.#bounds.tcpBacklogBytes) {
+      if (socket.writableNeedDrain) {
         socket.pause();
         break;
       }
