@@ -62,8 +62,8 @@ export const limits = {
     shards: 16,
     /** Records folded in one transaction. */
     foldRecords: 5_000,
-    /** A mapper that died leaves its shards after this long. */
-    leaseMs: 15_000,
+    /** A mapper that died leaves its shards after this long; renewed at a third of it, a small write a shard. */
+    leaseMs: 5_000,
     /** A sample of the future says that a collector's clock is wrong: it would age all others at once. */
     futureMs: 60_000,
     /** Used tokens are remembered beyond their expiry, so that a repeat in the same backlog is seen. */

@@ -3,6 +3,7 @@
  * Wire schemas are TypeBox, so that the collector validates what strangers send with the same text that types it.
  */
 import { type Static, Type } from 'typebox';
+import { Compile } from 'typebox/compile';
 import { limits } from './limits.ts';
 
 /** Who timed it. Edge-timed evidence outranks browser-timed evidence (STEERING.md). */
@@ -47,6 +48,16 @@ export const beaconSchema = Type.Object(
   { additionalProperties: false },
 );
 export type Beacon = Static<typeof beaconSchema>;
+const beaconCheck = Compile(beaconSchema);
+
+/** The beacon, or which of its fields is wrong and why: `results.0.rttMs.1 must be <= 10000`. */
+export function checkBeacon(value: unknown): { readonly beacon: Beacon } | { readonly problem: string } {
+  if (beaconCheck.Check(value)) return { beacon: value };
+  const [first] = beaconCheck.Errors(value);
+  const field = first?.instancePath.slice(1).replaceAll('/', '.') || 'the beacon';
+  const why = first === undefined || first.keyword === 'boolean' ? 'is not a known field' : first.message;
+  return { problem: `${field} ${why}` };
+}
 
 export interface Observation {
   readonly target: TargetId;

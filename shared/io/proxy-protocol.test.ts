@@ -232,6 +232,16 @@ describe('server', () => {
     expect(refused).toEqual(['no PROXY v2 header']);
   });
 
+  it('has the time-outs of the server behind it', async () => {
+    const slow = createHttpServer({ headersTimeout: 50, requestTimeout: 50, connectionsCheckingInterval: 10 });
+    const { port } = await serve(slow);
+    const socket = connect(port, '127.0.0.1');
+    socket.write(header);
+    socket.write('GET / HTTP/1.1\r\nx: ');
+    expect(await read(socket)).toContain('408');
+    slow.close();
+  });
+
   it('closes on a header that does not come', async () => {
     const clock = new ManualClock();
     const { port, refused } = await serve(answering, clock);

@@ -102,7 +102,7 @@ export function createProxyServer({ target, clock, headerMs, onRefused }: ProxyS
     if (client !== undefined) clients.set(socket, client);
   });
 
-  return createServer((socket) => {
+  const server = createServer((socket) => {
     let held: Uint8Array = new Uint8Array();
     const peer = peerOf(socket);
     const refuse = (why: string): void => {
@@ -136,4 +136,7 @@ export function createProxyServer({ target, clock, headerMs, onRefused }: ProxyS
     socket.on('error', () => {});
     socket.once('close', cancelTimer);
   });
+  // node:http watches over slow requests only from its `listening` event on.
+  server.once('listening', () => target.emit('listening'));
+  return server;
 }

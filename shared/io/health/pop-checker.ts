@@ -37,7 +37,7 @@ export function createPopVantage(
   const { clock, log, bus, store, node } = context;
   const { health } = context.config.probes;
   const settings = checkSettings(health);
-  const trust = followCa(join(context.state, 'tls', 'ca.crt'), clock.monotonicMs);
+  const trust = followCa(join(context.state, 'tls', 'ca.crt'), () => clock.monotonicMs());
   const limit = rateLimited(10_000, () => clock.monotonicMs());
   const checker = createChecker({
     settings,
