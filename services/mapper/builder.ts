@@ -12,7 +12,7 @@ import type { DesiredState } from '@ufes/core/desired.ts';
 import { describeError } from '@ufes/core/errors.ts';
 import { parsePrefix } from '@ufes/core/ip.ts';
 import { limits } from '@ufes/core/limits.ts';
-import type { Component } from '@ufes/core/ports.ts';
+import type { Component, Lease } from '@ufes/core/ports.ts';
 import type { Base } from '@ufes/core/steering/base.ts';
 import { baseKey, type Ground, SteeringBuild, sameRankings } from '@ufes/core/steering/build.ts';
 import { decodeMap, encodeMap, type SteeringMap } from '@ufes/core/steering/map.ts';
@@ -47,6 +47,8 @@ export class Builder implements Component {
   lastBuildMs = 0;
   mapBytes = 0;
   mapVersion: Version | undefined;
+  /** What readers steer by, as far as known here. */
+  inService: SteeringMap | undefined;
   readonly #context: ServiceContext;
   readonly #table: EvidenceTable;
   readonly #isLoaded: () => boolean;
@@ -57,9 +59,9 @@ export class Builder implements Component {
   #geoip: Geoip;
   #ground: Ground;
   #desired: DesiredState | undefined;
-  #inService: SteeringMap | undefined;
   #changed = new Set<string>();
   #demoted = new Set<string>();
+  #lease: Lease | undefined;
   #isPlanDue = false;
   #isEstimateDue = false;
   #wholeAtMs = 0;
@@ -91,6 +93,8 @@ export class Builder implements Component {
     const { clock } = this.#context;
     this.#isStopped = false;
     for (const follower of this.#followers) await follower.start();
+    // The map in service has the estimates; a restart alone is no news.
+    if (this.inService !== undefined) this.#publishedAtMs = clock.monotonicMs();
     this.#stops = [clock.every(limits.mapper.wholeMs, () => this.#schedule())];
     if (this.#desired !== undefined) await this.step();
   }
@@ -101,6 +105,10 @@ export class Builder implements Component {
     for (const stop of this.#stops.splice(0)) stop();
     for (const follower of this.#followers) await follower.stop();
     await this.#running;
+    if (this.#lease === undefined) return;
+    await this.#context.store.leases.release(this.#lease).catch((thrown: unknown) => {
+      this.#context.log.debug({ error: describeError(thrown) }, 'the lease stays until it expires');
+    });
   }
 
   evidenceChanged(prefixes: ReadonlySet<string>): void {
@@ -127,7 +135,7 @@ export class Builder implements Component {
 
   #applyMap(payload: Uint8Array, version: Version): void {
     if (this.mapVersion !== undefined && compareVersions(version, this.mapVersion) <= 0) return;
-    this.#inService = decodeMap(payload);
+    this.inService = decodeMap(payload);
     this.mapVersion = version;
     this.mapBytes = payload.length;
   }
@@ -156,7 +164,7 @@ export class Builder implements Component {
         this.#schedule(limits.store.pollMs);
         return;
       }
-      const lease = await store.leases.acquire('map', this.#owner, limits.evidence.leaseMs);
+      this.#lease = await store.leases.acquire('map', this.#owner, limits.evidence.leaseMs);
       this.#refreshPlan();
       if (this.current === undefined) return;
       const startMs = clock.monotonicMs();
@@ -170,7 +178,7 @@ export class Builder implements Component {
       const map = this.current.build.build(nowMs, whole);
       this.lastBuildMs = clock.monotonicMs() - startMs;
       this.#metrics.buildSeconds.observe(this.lastBuildMs / 1000);
-      if (lease !== undefined) await this.#publish(map);
+      if (this.#lease !== undefined) await this.#publish(map);
       this.#failed = false;
     } catch (thrown) {
       if (!this.#failed) log.error({ error: describeError(thrown) }, 'no map built; the one in service stays');
@@ -201,7 +209,7 @@ export class Builder implements Component {
     this.current = { desired, plan, geoip: this.#geoip, ground, build };
     this.#changed = new Set(this.#table.prefixTexts());
     this.#feed(this.current, this.#context.clock.nowMs());
-    if (this.#inService !== undefined) build.resume(this.#inService);
+    if (this.inService !== undefined) build.resume(this.inService);
   }
 
   /** Brings the changed prefixes' evidence into the cells. */
@@ -232,12 +240,12 @@ export class Builder implements Component {
 
   async #publish(map: SteeringMap): Promise<void> {
     const { clock, log } = this.#context;
-    const reranked = this.#inService === undefined || !sameRankings(map, this.#inService);
+    const reranked = this.inService === undefined || !sameRankings(map, this.inService);
     const aged = clock.monotonicMs() - this.#publishedAtMs >= limits.mapper.estimatesMs;
     if (!reranked && !(this.#isEstimateDue && aged)) return;
     const bytes = encodeMap(map);
     const version = await publishArtefact(this.#context, 'map', bytes);
-    this.#inService = map;
+    this.inService = map;
     this.mapVersion = version;
     this.mapBytes = bytes.length;
     this.#isEstimateDue = false;
