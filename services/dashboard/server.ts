@@ -6,10 +6,10 @@
  */
 import type { ServerResponse } from 'node:http';
 import { OperatingError } from '@ufes/core/errors.ts';
-import { parseAddress, parsePrefix } from '@ufes/core/ip.ts';
+import { parsePrefix } from '@ufes/core/ip.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Log } from '@ufes/core/ports.ts';
-import type { Explanation } from '@ufes/core/steering/explanation.ts';
+import { type Evidence, type Explanation, withEvidence } from '@ufes/core/steering/explanation.ts';
 import { createHttp, type HttpApp } from '@ufes/io/http.ts';
 import { isLoopbackHost } from './address.ts';
 import type { Asset, Site } from './bundle.ts';
@@ -121,20 +121,21 @@ function addEvents(app: HttpApp, hub: EventHub): void {
   });
 }
 
-/** Checks here, so that a typing mistake is told in words; the decision is dns's own. */
+/** Checked here, so that a typing mistake is told in words; the decision is dns's own, the evidence the mapper's. */
 async function explain(ask: Ask, query: unknown): Promise<Explanation> {
   const { name, client, type = 'A' } = query as { name?: unknown; client?: unknown; type?: unknown };
   if (typeof name !== 'string' || name === '' || name.length > limits.dashboard.queryChars) {
     throw new OperatingError('REQUEST_INVALID', 'name: a steered name is wanted, e.g. www.shop.example');
   }
-  const isAddress = typeof client === 'string' && (parseAddress(client) ?? parsePrefix(client)) !== undefined;
-  if (!isAddress) {
+  if (typeof client !== 'string' || parsePrefix(client) === undefined) {
     throw new OperatingError(
       'REQUEST_INVALID',
       'client: an address or prefix is wanted, e.g. 192.0.2.7 or 192.0.2.0/24',
     );
   }
   if (type !== 'A' && type !== 'AAAA') throw new OperatingError('REQUEST_INVALID', 'type: A or AAAA is wanted');
-  const text = new URLSearchParams({ name, client, type }).toString();
-  return (await ask.json('dns', `/explain?${text}`)) as Explanation;
+  const decision = (await ask.json('dns', `/explain?${new URLSearchParams({ name, client, type })}`)) as Explanation;
+  const about = new URLSearchParams({ client: client.replace(/\/.*/, ''), service: decision.name });
+  const evidence = (await ask.json('mapper', `/evidence?${about}`).catch(() => undefined)) as Evidence | undefined;
+  return withEvidence(decision, evidence);
 }

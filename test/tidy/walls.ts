@@ -55,6 +55,7 @@ export const thirdParties: Record<string, readonly [homes: readonly Package[], w
   uplot: [['@ufes/dashboard'], 'charts'],
   'd3-geo': [['@ufes/dashboard'], 'map projection'],
   'topojson-client': [['@ufes/dashboard'], 'reads the world map'],
+  'world-atlas': [['@ufes/dashboard'], 'land and borders, shipped with the page'],
   dns2: [['ufes', '@ufes/test'], 'client side of look-ups, by another hand than our server'],
   'dns-packet': [['@ufes/test'], 'second oracle of the wire format'],
   'fast-check': [['@ufes/test'], 'property tests and fuzzing'],

@@ -137,11 +137,11 @@ function Versions({ live }: { live: Live }) {
   return (
     <span class="versions">
       {versions.map && (
-        <span title={`Steering map ${versions.map.version}`}>map {durationText(versions.map.ageSeconds)}</span>
+        <span title={`Steering map ${versions.map.version}`}>map {durationText(versions.map.ageSeconds)} old</span>
       )}
       {versions.desired && (
         <span title={`Names and routes ${versions.desired.version}`}>
-          names {durationText(versions.desired.ageSeconds)}
+          names {durationText(versions.desired.ageSeconds)} old
         </span>
       )}
     </span>

@@ -8,7 +8,7 @@ import { msText } from './format.ts';
 import { onThemeChange } from './theme.ts';
 
 /** Tall where there is room. */
-const heightOf = (width: number) => (width < 560 ? 290 : 400);
+const heightOf = (width: number) => (width < 560 ? 290 : 370);
 
 export function Cdf({ group }: { group: CompareGroup }) {
   const frame = useRef<HTMLDivElement>(null);

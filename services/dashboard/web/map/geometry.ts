@@ -101,8 +101,9 @@ function mostOf(values: readonly (string | undefined)[]): string | undefined {
   return [...counts].sort((a, b) => b[1] - a[1])[0]?.[0];
 }
 
-export function dotRadius(users: number): number {
-  return Math.min(10, 2.6 + 0.9 * Math.sqrt(users));
+/** In pixels, for a map that wide. */
+export function dotRadius(users: number, width: number): number {
+  return Math.min(10, 2.6 + 0.9 * Math.sqrt(users)) * Math.min(1, Math.max(0.6, width / 900));
 }
 
 export interface Label {
@@ -122,18 +123,15 @@ const gap = 13;
 const letterPixels = 7.4;
 const linePixels = 15;
 
-/** A place beside each mark for its text, or undefined where there is none free. In the order given. */
+/** A place beside each mark for its text that covers no mark, and none of `others` if that can be; undefined where none is free. */
 export function placeLabels(
   marks: readonly { x: number; y: number; text: string }[],
+  others: readonly { x: number; y: number }[],
   width: number,
   height: number,
 ): (Label | undefined)[] {
-  const taken: Box[] = marks.map(({ x, y }) => ({
-    left: x - gap + 1,
-    right: x + gap - 1,
-    top: y - gap + 1,
-    bottom: y + gap - 1,
-  }));
+  const taken: Box[] = marks.map((at) => square(at, gap - 1));
+  const avoided: Box[] = others.map((at) => square(at, 6));
   return marks.map(({ x, y, text }) => {
     const wide = text.length * letterPixels;
     const places: [Label, Box][] = [
@@ -142,18 +140,22 @@ export function placeLabels(
       [{ x, y: y - gap - 2, anchor: 'middle' }, boxAt(x - wide / 2, y - gap - linePixels, wide)],
       [{ x, y: y + gap + 11, anchor: 'middle' }, boxAt(x - wide / 2, y + gap, wide)],
     ];
-    const free = places.find(
-      ([, box]) =>
-        box.left >= 2 &&
-        box.right <= width - 2 &&
-        box.top >= 2 &&
-        box.bottom <= height - 2 &&
-        taken.every((other) => !overlap(box, other)),
-    );
+    const fits = ([, box]: readonly [Label, Box]) =>
+      box.left >= 2 &&
+      box.right <= width - 2 &&
+      box.top >= 2 &&
+      box.bottom <= height - 2 &&
+      taken.every((other) => !overlap(box, other));
+    const free =
+      places.find((place) => fits(place) && avoided.every((other) => !overlap(place[1], other))) ?? places.find(fits);
     if (free === undefined) return undefined;
     taken.push(free[1]);
     return free[0];
   });
+}
+
+function square({ x, y }: { x: number; y: number }, reach: number): Box {
+  return { left: x - reach, right: x + reach, top: y - reach, bottom: y + reach };
 }
 
 function boxAt(left: number, top: number, wide: number): Box {

@@ -38,7 +38,7 @@ export function WorldMap(props: {
   const originThings = origins.map((one) => thing(geometry, one, 8, () => <strong>Origin {one.id}</strong>));
   const dotThings = dots.map((dot) => ({
     ...dot,
-    radius: Math.max(6, dotRadius(dot.users)),
+    radius: Math.max(6, dotRadius(dot.users, geometry.width)),
     tell: () => <DotTip dot={dot} />,
   }));
   const point = (event: TargetedPointerEvent<HTMLDivElement>) => {
@@ -52,7 +52,7 @@ export function WorldMap(props: {
         <path class="land" d={geometry.land} />
         <path class="borders" d={geometry.borders} />
         {colouring === 'pop' && <Arcs dots={dots} pops={pops} geometry={geometry} />}
-        <Dots dots={dots} pops={pops} colouring={colouring} />
+        <Dots dots={dots} pops={pops} colouring={colouring} width={geometry.width} />
         <g class="origins">
           {originThings.map(({ x, y }, i) => (
             <rect
@@ -65,7 +65,7 @@ export function WorldMap(props: {
             />
           ))}
         </g>
-        <Pops pops={pops} places={popThings} geometry={geometry} />
+        <Pops pops={pops} places={popThings} origins={originThings} geometry={geometry} />
       </svg>
       {pops.map((pop, i) => (
         <button
@@ -150,8 +150,8 @@ function Arcs({ dots, pops, geometry }: { dots: readonly Dot[]; pops: readonly W
   );
 }
 
-function Dots(props: { dots: readonly Dot[]; pops: readonly WorldPop[]; colouring: Colouring }) {
-  const { dots, pops, colouring } = props;
+function Dots(props: { dots: readonly Dot[]; pops: readonly WorldPop[]; colouring: Colouring; width: number }) {
+  const { dots, pops, colouring, width } = props;
   const indexOf = new Map(pops.map((pop, index) => [pop.id, index]));
   return (
     <g class="dots">
@@ -160,7 +160,7 @@ function Dots(props: { dots: readonly Dot[]; pops: readonly WorldPop[]; colourin
           key={dot.key}
           cx={dot.x}
           cy={dot.y}
-          r={dotRadius(dot.users)}
+          r={dotRadius(dot.users, width)}
           fill={colouring === 'pop' ? popColour(indexOf.get(dot.pop ?? '') ?? -1) : latencyColour(dot.ms)}
         />
       ))}
@@ -188,10 +188,15 @@ function LoadRing({ share }: { share: number }) {
   );
 }
 
-function Pops(props: { pops: readonly WorldPop[]; places: readonly Thing[]; geometry: Geometry }) {
-  const { pops, places, geometry } = props;
+function Pops(props: {
+  pops: readonly WorldPop[];
+  places: readonly Thing[];
+  origins: readonly Thing[];
+  geometry: Geometry;
+}) {
+  const { pops, places, origins, geometry } = props;
   const marks = pops.map((pop, i) => ({ x: places[i]!.x, y: places[i]!.y, text: pop.title }));
-  const labels = placeLabels(marks, geometry.width, geometry.height);
+  const labels = placeLabels(marks, origins, geometry.width, geometry.height);
   return (
     <g class="pops">
       {pops.map((pop, index) => {

@@ -122,7 +122,7 @@ function Figures({ group }: { group: CompareGroup }) {
         {paths.map(({ path, title, variable }) => {
           const series = seriesOf(group, path);
           return (
-            <tr key={path} data-path={path}>
+            <tr key={path} class={path === 'steered' ? 'steered-row' : ''}>
               <th scope="row">
                 <span class="with-icon">
                   <Line path={path} variable={variable} />

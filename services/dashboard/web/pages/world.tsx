@@ -184,6 +184,11 @@ function Countries({ answers, pops }: { answers: WorldAnswers; pops: readonly Wo
   const rest = answers.byCountry.slice(countryRows);
   return (
     <table class="countries-table">
+      <colgroup>
+        <col />
+        <col />
+        <col />
+      </colgroup>
       <thead class="hidden">
         <tr>
           <th>Country</th>
