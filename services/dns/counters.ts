@@ -1,7 +1,7 @@
 /** What the answer path counts, in plain numbers; read when metrics are scraped. */
 import { type Rcode, rcodeNames } from '@ufes/core/dns/types.ts';
 
-export const transports = ['udp', 'tcp'] as const;
+const transports = ['udp', 'tcp'] as const;
 const rcodes = Object.keys(rcodeNames).map(Number) as Rcode[];
 const rcodeSpace = 17;
 

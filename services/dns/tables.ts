@@ -24,7 +24,7 @@ export interface SteeredService {
   readonly counts: Uint32Array;
 }
 
-export interface ProbePop {
+interface ProbePop {
   readonly pop: number;
   readonly v4: Uint8Array | undefined;
   readonly v6: Uint8Array | undefined;

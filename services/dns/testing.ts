@@ -193,7 +193,7 @@ export function ecsOption({ address, source, family, scope = 0, bytes }: Ecs): n
   return [...word(8), ...word(data.length), ...data];
 }
 
-export function optRecord(edns: NonNullable<QueryInit['edns']>, extra: readonly number[] = []): number[] {
+function optRecord(edns: NonNullable<QueryInit['edns']>, extra: readonly number[] = []): number[] {
   const options = [...(edns.options ?? []), ...extra];
   return [
     0,
