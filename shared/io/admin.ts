@@ -45,7 +45,7 @@ export function createAdmin(log: Log, registry: Registry): Admin {
   );
   app.get('/metrics', async (_request, reply) => reply.type(registry.contentType).send(await registry.metrics()));
   return {
-    app: app as unknown as FastifyInstance,
+    app,
     ready: (ok, reason) => {
       why = ok ? undefined : (reason ?? 'not ready');
     },

@@ -1,6 +1,5 @@
 import { createServer } from 'node:net';
 import { OperatingError } from '@ufes/core/errors.ts';
-import { Type } from 'typebox';
 import { afterEach, expect, test } from 'vitest';
 import { createHttp, listenTcp } from './http.ts';
 import { silentLog } from './log.ts';
@@ -13,8 +12,13 @@ afterEach(async () => {
 function app() {
   const http = createHttp(silentLog, { bodyBytes: 100 });
   cleanups.push(() => http.close());
-  const body = Type.Object({ name: Type.String() }, { additionalProperties: false });
-  http.post('/echo', { schema: { body } }, (request) => ({ name: request.body.name }));
+  const body = {
+    type: 'object',
+    properties: { name: { type: 'string' } },
+    required: ['name'],
+    additionalProperties: false,
+  };
+  http.post<{ Body: { name: string } }>('/echo', { schema: { body } }, (request) => ({ name: request.body.name }));
   http.get('/gone', () => {
     throw new OperatingError('STORE_UNAVAILABLE', 'the store is gone');
   });

@@ -1,35 +1,14 @@
 /**
- * Our HTTP APIs: Fastify with one error format, `{code, message}`, a body limit and types from TypeBox schemas.
+ * Our HTTP APIs: Fastify with one error format, `{code, message}`, and a body limit.
  * Bodies are taken as they are: no coercion, unknown keys refused where the schema says so. Query values are strings.
  */
-
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Server } from 'node:net';
 import { describeError, type ErrorCode, OperatingError } from '@ufes/core/errors.ts';
 import type { Log } from '@ufes/core/ports.ts';
-import Fastify, {
-  type FastifyBaseLogger,
-  type FastifyError,
-  type FastifyInstance,
-  type FastifyTypeProvider,
-  type RawServerDefault,
-} from 'fastify';
-import type { Static, TSchema } from 'typebox';
+import Fastify, { type FastifyError, type FastifyInstance } from 'fastify';
 import { type Endpoint, formatEndpoint, parseEndpoint } from './address.ts';
 
-/** Types of requests and replies from the route's TypeBox schemas. */
-export interface TypeBoxProvider extends FastifyTypeProvider {
-  validator: this['schema'] extends TSchema ? Static<this['schema']> : unknown;
-  serializer: this['schema'] extends TSchema ? Static<this['schema']> : unknown;
-}
-
-export type HttpApp = FastifyInstance<
-  RawServerDefault,
-  IncomingMessage,
-  ServerResponse,
-  FastifyBaseLogger,
-  TypeBoxProvider
->;
+export type HttpApp = FastifyInstance;
 
 /** Status of an error that reaches a client; all others are 500. */
 const statusByCode: Partial<Record<ErrorCode, number>> = {
@@ -55,7 +34,7 @@ export function createHttp(log: Log, { bodyBytes = 1 << 20 }: HttpOptions = {}):
     logger: false,
     bodyLimit: bodyBytes,
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false } },
-  }).withTypeProvider<TypeBoxProvider>();
+  });
   app.setErrorHandler((thrown: FastifyError, request, reply) => {
     const error = operatingErrorOf(thrown, bodyBytes);
     if (error === undefined) {
@@ -79,7 +58,7 @@ function operatingErrorOf(thrown: FastifyError, bodyBytes: number): OperatingErr
   return isClients ? new OperatingError('REQUEST_INVALID', thrown.message) : undefined;
 }
 
-/** A Fastify instance of any type provider. */
+/** A Fastify instance. */
 type Listener = Pick<HttpApp, 'listen' | 'addresses'>;
 
 /**
