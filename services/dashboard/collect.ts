@@ -17,6 +17,7 @@ import {
   parseMapperPrefixes,
   type StatusState,
   type WorldState,
+  type WorldUser,
 } from '@ufes/core/dashboard.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Clock, Component } from '@ufes/core/ports.ts';
@@ -25,7 +26,7 @@ import type { EventHub } from './events.ts';
 import { Part } from './part.ts';
 import type { Places } from './places.ts';
 import { nodeOfReadiness, nodesOfConfig, nodesOfSupervisor } from './status.ts';
-import { worldState } from './world.ts';
+import { popsOut, worldPops, worldState, worldUsers } from './world.ts';
 
 /** How the dashboard asks another process: GET `path` on the local socket of `node`. */
 export interface Ask {
@@ -91,24 +92,40 @@ export function createCollector({ config, clock, ask, places, hub }: CollectorIn
   const missingOf = (some: readonly { missing(): Missing | undefined }[]): Missing[] =>
     some.map((part) => part.missing()).filter((one) => one !== undefined);
 
-  const world = (): WorldState =>
-    worldState({
+  // Users are many and change seldom: they are made anew only when something that they depend on did.
+  let madeFrom: { prefixes: MapperPrefixes | undefined; out: string; places: string | undefined } | undefined;
+  let users: WorldUser[] = [];
+  const world = (): WorldState => {
+    const live = dns.fresh() ? dns.value : undefined;
+    const pops = worldPops(config, live);
+    const out = popsOut(pops);
+    const from = { prefixes: prefixes.value, out: out.join(), places: places.source };
+    if (from.prefixes !== madeFrom?.prefixes || from.out !== madeFrom?.out || from.places !== madeFrom.places) {
+      users = worldUsers(prefixes.value, out, places);
+      madeFrom = from;
+    }
+    return worldState({
       atMs: clock.nowMs(),
       config,
-      dns: dns.fresh() ? dns.value : undefined,
+      dns: live,
+      pops,
+      users,
+      usersTotal: prefixes.value?.total ?? 0,
       answers: window.view(clock.nowMs()),
-      prefixes: prefixes.value,
       places,
       missing: missingOf([dns, answers, prefixes, places]),
     });
+  };
   const comparison = (): CompareAnswer => ({
     ...(compare.value === undefined ? {} : { compare: compare.value }),
     missing: missingOf([compare]),
   });
+  let sent: readonly WorldUser[] | undefined;
   const publish = (): void => {
-    const { users, ...rest } = world();
+    const { users: shown, ...rest } = world();
     hub.send({ type: 'world', data: rest });
-    hub.send({ type: 'users', data: users }, true);
+    if (shown !== sent) hub.send({ type: 'users', data: shown }, true);
+    sent = shown;
     hub.send({ type: 'compare', data: comparison() }, true);
   };
 

@@ -10,7 +10,7 @@ import type { Clock, Component } from '@ufes/core/ports.ts';
 import { type Geoip, type GeoipOptions, openGeoip } from '@ufes/geoip/geoip.ts';
 import { watchGeoip } from '@ufes/geoip/watch.ts';
 
-export interface Place {
+interface Place {
   /** ISO 3166 code. */
   readonly country?: string;
   /** Degrees. */

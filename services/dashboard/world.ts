@@ -17,15 +17,16 @@ export interface WorldParts {
   /** Absent when dns has not answered for a while: then no state is known. */
   readonly dns?: DnsState | undefined;
   readonly answers: WorldAnswers;
-  /** The last good ones; they may be old. */
-  readonly prefixes?: MapperPrefixes | undefined;
+  /** PoPs and users as `worldPops` and `worldUsers` make them. */
+  readonly pops: WorldPop[];
+  readonly users: WorldUser[];
+  readonly usersTotal: number;
   readonly places: Places;
   readonly missing: readonly Missing[];
 }
 
 export function worldState(parts: WorldParts): WorldState {
-  const { atMs, config, dns, answers, prefixes, places, missing } = parts;
-  const pops = worldPops(config, dns);
+  const { atMs, config, dns, pops, users, usersTotal, answers, places, missing } = parts;
   return {
     atMs,
     pops,
@@ -36,8 +37,8 @@ export function worldState(parts: WorldParts): WorldState {
     })),
     services: Object.values(config.services).map((service) => service.name),
     answers,
-    users: worldUsers(prefixes, pops, places),
-    usersTotal: prefixes?.total ?? 0,
+    users,
+    usersTotal,
     versions: {
       ...(dns?.map ? { map: { version: dns.map.version, ageSeconds: dns.map.ageSeconds } } : {}),
       ...(dns?.desired ? { desired: { version: dns.desired.version, ageSeconds: dns.desired.ageSeconds } } : {}),
@@ -48,7 +49,7 @@ export function worldState(parts: WorldParts): WorldState {
   };
 }
 
-function worldPops(config: Config, dns: DnsState | undefined): WorldPop[] {
+export function worldPops(config: Config, dns: DnsState | undefined): WorldPop[] {
   return Object.entries(config.pops).map(([id, pop]) => {
     const live = dns?.pops.find((one) => one.id === id);
     return {
@@ -65,9 +66,18 @@ function worldPops(config: Config, dns: DnsState | undefined): WorldPop[] {
   });
 }
 
-/** A user goes to the first PoP of its ranking that is not down or draining, as `decide` sends it; all down: the first. */
-function worldUsers(prefixes: MapperPrefixes | undefined, pops: readonly WorldPop[], places: Places): WorldUser[] {
-  const out = new Set(pops.filter((pop) => pop.state === 'down' || pop.state === 'draining').map((pop) => pop.id));
+/** PoPs that take no new users, by id. */
+export function popsOut(pops: readonly WorldPop[]): string[] {
+  return pops.filter((pop) => pop.state === 'down' || pop.state === 'draining').map((pop) => pop.id);
+}
+
+/** A user goes to the first PoP of its ranking that is not out, as `decide` sends it; all out: the first. */
+export function worldUsers(
+  prefixes: MapperPrefixes | undefined,
+  popsOut: readonly string[],
+  places: Places,
+): WorldUser[] {
+  const out = new Set(popsOut);
   const users: WorldUser[] = [];
   for (const { prefix, n, ranking, clientMs } of prefixes?.prefixes ?? []) {
     const place = places.find(prefix);

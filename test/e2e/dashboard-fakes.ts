@@ -16,9 +16,8 @@ import type {
 } from '@ufes/core/dashboard.ts';
 import { seededRng } from '@ufes/core/seeded.ts';
 import { writeMmdb } from '@ufes/geoip/testing-mmdb.ts';
-import { createAdmin, listenAdmin } from '@ufes/io/admin.ts';
-import { silentLog } from '@ufes/io/log.ts';
-import { Registry } from 'prom-client';
+import { listenAdmin } from '@ufes/io/admin.ts';
+import { testContext } from '@ufes/io/testing.ts';
 
 type Place = readonly [city: string, country: string, latitude: number, longitude: number, prefixes: number];
 
@@ -113,7 +112,8 @@ export function createFakes(config: Config, state: string, service: string): Fak
       answers.push({ seq: answers.length + 1, atMs: Date.now(), name, client: user.prefix, ...(pop ? { pop } : {}) });
     },
     async start(node) {
-      const { app } = createAdmin(silentLog, new Registry());
+      const context = await testContext({ node, state });
+      const app = context.admin;
       if (node === 'dns') {
         app.get('/state', () => dnsState(config, fakes));
         app.get('/answers', (request) => {
@@ -127,8 +127,8 @@ export function createFakes(config: Config, state: string, service: string): Fak
         app.get('/compare', () => compare(config, fakes.measured ? users : [], service, origin, backbone));
       }
       if (node === 'ufes') app.get('/status', () => processes(config, fakes));
-      await listenAdmin({ state, node, admin: app });
-      running.set(node, () => app.close().then(() => {}));
+      await listenAdmin(context);
+      running.set(node, context.dispose);
     },
     async stop(node) {
       await running.get(node)?.();

@@ -21,6 +21,11 @@ export function percentText(fraction: number): string {
   return percent === 0 ? '±0%' : `${percent < 0 ? '−' : '+'}${Math.abs(percent)}%`;
 }
 
+/** The largest unit alone, for narrow columns: `4 s`, `12 min`, `3 h`, `6 d`. */
+export function shortDurationText(seconds: number): string {
+  return durationText(seconds).split(' ').slice(0, 2).join(' ');
+}
+
 /** Two units at most: `4 s`, `12 min`, `3 h 5 min`, `6 d 2 h`. */
 export function durationText(seconds: number): string {
   const s = Math.max(0, Math.floor(seconds));

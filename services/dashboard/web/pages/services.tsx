@@ -1,7 +1,7 @@
 /** Services: the processes that ufes is made of. */
 import type { StatusState } from '@ufes/core/dashboard.ts';
 import { useEffect, useState } from 'preact/hooks';
-import { bytesText, durationText } from '../format.ts';
+import { bytesText, shortDurationText } from '../format.ts';
 import { Card, Empty, MissingParts, StateIcon } from '../ui.tsx';
 
 const everyMs = 2_000;
@@ -78,7 +78,9 @@ export function Page() {
                     </span>
                   </td>
                   <td class="number">{node.rssBytes ? bytesText(node.rssBytes) : '–'}</td>
-                  <td class="number">{node.uptimeSeconds === undefined ? '–' : durationText(node.uptimeSeconds)}</td>
+                  <td class="number">
+                    {node.uptimeSeconds === undefined ? '–' : shortDurationText(node.uptimeSeconds)}
+                  </td>
                   <td class="number">{node.restarts ?? '–'}</td>
                   <td class="number wide">{node.pid ?? '–'}</td>
                 </tr>
