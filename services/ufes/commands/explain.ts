@@ -1,6 +1,6 @@
 /** `ufes explain NAME CLIENT`: why this client gets this answer, by the code that answers. */
 import { parseArgs } from 'node:util';
-import type { Evidence, Explanation, PopEstimate, PopExplanation } from '@ufes/core/steering/explanation.ts';
+import { type Evidence, type Explanation, type PopExplanation, withEvidence } from '@ufes/core/steering/explanation.ts';
 import { adminGet } from '@ufes/io/admin-client.ts';
 import {
   ago,
@@ -39,22 +39,11 @@ export const explain: Command = {
       'mapper',
       `/evidence?${new URLSearchParams({ client, service: decision.name })}`,
     ).catch(() => undefined);
-    const whole = join(decision, believed);
+    const whole = withEvidence(decision, believed);
     process.stdout.write(values.json ? `${JSON.stringify(whole, null, 2)}\n` : toText(whole));
     return 0;
   },
 };
-
-/** The map's own estimates stand; the mapper fills in place, network and what a map does not carry. */
-function join(decision: Explanation, believed: Evidence | undefined): Explanation & { asn?: number } {
-  if (believed === undefined) return decision;
-  const pops = decision.pops.map((pop): PopExplanation => {
-    const other = believed.estimates[pop.pop];
-    const estimate: PopEstimate | undefined = pop.estimate ? { ...other, ...pop.estimate } : other;
-    return estimate ? { ...pop, estimate } : pop;
-  });
-  return { ...decision, pops, place: believed.place, ...(believed.asn === undefined ? {} : { asn: believed.asn }) };
-}
 
 function toText(e: Explanation & { asn?: number }): string {
   const where = [e.place, e.asn === undefined ? undefined : `AS${e.asn}`].filter(Boolean).join(', ');
