@@ -193,7 +193,7 @@ describe('every problem at once, each at its place', () => {
       ],
       [
         'ufes.yaml:20:11: services.shop.name: ns1.shop.example has a static A record (192.0.2.53) in zone shop.example; a name is steered or static (ufes.yaml:13:3)',
-        'ufes.yaml:23:16: services.out.name: www.example.org is in none of our zones: shop.example.',
+        'ufes.yaml:23:16: services.out.name: www.example.org is in none of our zones: shop.example',
       ],
     ],
     [

@@ -77,6 +77,21 @@ export async function readConfig(path: string, options: { readonly overlay?: obj
   return { ok: true, config: deepFreeze(config), folder, files, zones, certificates: beside.certificates };
 }
 
+/**
+ * What a configuration that was checked elsewhere needs besides: its zones and certificates, read now. Rejects with
+ * CONFIG_INVALID when these are not right (any more).
+ */
+export async function loadGiven(config: Config, folder: string): Promise<LoadedConfig> {
+  const { zoneTexts, certificates, files, problems } = await readBeside(config, folder, folder);
+  const zones = compileZones(config, zoneTexts);
+  const wrong = [...problems, ...zones.flatMap((zone) => zone.problems)];
+  if (wrong.length > 0) {
+    const text = wrong.map(({ path, message }) => `${dotted(path)}: ${message}`).join('\n');
+    throw new OperatingError('CONFIG_INVALID', `the configuration is not right any more:\n${text}`);
+  }
+  return { config, folder, files, zones: zones.map(({ zone }) => zone), certificates };
+}
+
 /** `FILE:LINE:COLUMN: services.shop.orgin: unknown key; did you mean "origin"?`, a line each. */
 export function formatProblems(problems: readonly LocatedProblem[]): string {
   return problems

@@ -1,4 +1,5 @@
 /** Steered names: what they refer to, that nobody else has their name, and that their rules can be kept. */
+import type { DesiredZone } from '../desired.ts';
 import { normalisePath } from '../routing/normal.ts';
 import { familyProblem } from './check-addresses.ts';
 import { absoluteName, isWithin, zoneOf } from './names.ts';
@@ -122,39 +123,59 @@ function checkFallback(config: Config, path: string[], service: ServiceConfig): 
 
 const singular = new Set(['A', 'AAAA', 'CNAME', 'HTTPS', 'SVCB']);
 
-/** In one of our zones, above no static address of the same name and below no delegation. */
+/**
+ * Why `name` (absolute) cannot be steered: it is in none of our zones, has a static address, or is delegated. `zone` is
+ * the zone that speaks against it.
+ */
+export function steeringProblem(
+  name: string,
+  zones: readonly DesiredZone[],
+): { readonly message: string; readonly zone?: DesiredZone } | undefined {
+  const shown = name.slice(0, -1);
+  const origin = zoneOf(
+    name,
+    zones.map((zone) => zone.origin),
+  );
+  const zone = zones.find((one) => one.origin === origin);
+  if (zone === undefined) {
+    const list = zones.map((one) => one.origin.slice(0, -1)).join(', ');
+    return { message: `${shown} is in none of our zones${list === '' ? '; there are none' : `: ${list}`}` };
+  }
+  const clash = zone.records.find((record) => record.name === name && singular.has(record.type));
+  if (clash !== undefined) {
+    const what = `a static ${clash.type} record (${clash.data}) in zone ${zone.origin.slice(0, -1)}`;
+    return { message: `${shown} has ${what}; a name is steered or static`, zone };
+  }
+  const cut = zone.records.find((one) => one.type === 'NS' && one.name !== origin && isWithin(name, one.name));
+  if (cut !== undefined) return { message: `${shown} is at or below ${cut.name}, which is delegated`, zone };
+  return undefined;
+}
+
 function checkPlace(
   path: string[],
   name: string,
   service: ServiceConfig,
   zones: readonly CompiledZone[],
 ): ConfigProblem[] {
-  const at = [...path, 'name'];
-  const origins = zones.map((one) => one.zone.origin);
-  const origin = zoneOf(name, origins);
-  if (origin === undefined) {
-    const list = origins.length === 0 ? '; there are none' : `: ${origins.join(', ')}`;
-    return [{ path: at, message: `${service.name} is in none of our zones${list}` }];
-  }
   const problems: ConfigProblem[] = [];
-  const { key, zone } = zones.find((one) => one.zone.origin === origin)!;
-  const clash = zone.records.find((record) => record.name === name && singular.has(record.type));
-  if (clash !== undefined) {
-    const message = `${service.name} has a static ${clash.type} record (${clash.data}) in zone ${key}; a name is steered or static`;
-    problems.push({ path: at, message, other: ['zones', key] });
+  const keyOf = (zone: DesiredZone) => zones.find((one) => one.zone === zone)!.key;
+  const wrong = steeringProblem(
+    name,
+    zones.map((one) => one.zone),
+  );
+  if (wrong !== undefined) {
+    const other = wrong.zone === undefined ? {} : { other: ['zones', keyOf(wrong.zone)] };
+    problems.push({ path: [...path, 'name'], message: wrong.message, ...other });
   }
-  const cut = zone.records.find((one) => one.type === 'NS' && one.name !== origin && isWithin(name, one.name));
-  if (cut !== undefined) {
-    problems.push({
-      path: at,
-      message: `${service.name} is below ${cut.name}, which is delegated`,
-      other: ['zones', key],
-    });
-  }
-  const minimum = soaMinimum(zone);
-  if (service.allDown === 'nodata' && minimum !== undefined && minimum > service.ttl.min) {
+  const origin = zoneOf(
+    name,
+    zones.map((one) => one.zone.origin),
+  );
+  const home = zones.find((one) => one.zone.origin === origin);
+  const minimum = home && soaMinimum(home.zone);
+  if (home !== undefined && service.allDown === 'nodata' && minimum !== undefined && minimum > service.ttl.min) {
     const message = `"nodata" needs the zone's SOA minimum (${minimum}) at or under ttl.min (${service.ttl.min}), or resolvers keep the empty answer longer`;
-    problems.push({ path: [...path, 'allDown'], message, other: ['zones', key] });
+    problems.push({ path: [...path, 'allDown'], message, other: ['zones', home.key] });
   }
   return problems;
 }
