@@ -11,7 +11,7 @@ import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Prefix, prefixOf } from '@ufes/core/ip.ts';
 import { seededRng } from '@ufes/core/seeded.ts';
-import { Sketch } from '@ufes/core/sketch/sketch.ts';
+import { type QuantileBounds, Sketch } from '@ufes/core/sketch/sketch.ts';
 import { vectorsOf } from '@ufes/core/steering/base.ts';
 import { type Ground, SteeringBuild } from '@ufes/core/steering/build.ts';
 import { statistic } from '@ufes/core/steering/estimate.ts';
@@ -80,12 +80,25 @@ function drawPrefixes(geoip: Geoip, count: number): Prefix[] {
   return [...chosen.values()];
 }
 
-/** Thirty samples around prior × a residual that is skewed, as real ones are. */
-function sketchFor(priorMs: number, rng: { next(): number }): Sketch {
-  const sketch = new Sketch();
-  const centre = priorMs * (0.7 + 1.2 * rng.next() ** 3);
-  for (let i = 0; i < 30; i++) sketch.add(centre * (1 + 0.2 * rng.next()), nowMs - i * 120_000);
-  return sketch;
+interface Made {
+  readonly own: QuantileBounds;
+  readonly lastSeconds: number;
+  readonly bytes: number;
+}
+const made = new Map<number, Made>();
+
+/** Evidence of thirty samples around prior × a residual that is skewed, as real ones are; one a millisecond is shared. */
+function evidenceFor(priorMs: number, rng: { next(): number }): Made {
+  const centre = Math.round(priorMs * (0.7 + 1.2 * rng.next() ** 3));
+  let evidence = made.get(centre);
+  if (evidence === undefined) {
+    const sketch = new Sketch();
+    for (let i = 0; i < 30; i++) sketch.add(centre * (1 + 0.2 * rng.next()), nowMs - i * 120_000);
+    const { own } = statistic(sketch, nowMs);
+    evidence = { own, lastSeconds: sketch.lastSeconds, bytes: sketch.encode().length };
+    made.set(centre, evidence);
+  }
+  return evidence;
 }
 
 function measure(geoip: Geoip, ground: Ground, prefixes: readonly Prefix[], popCount: number) {
@@ -121,9 +134,9 @@ function measure(geoip: Geoip, ground: Ground, prefixes: readonly Prefix[], popC
   const measureCell = (row: number): void => {
     for (let pop = 0; pop < popCount; pop++) {
       const km = build.cells.km[row * popCount + pop]!;
-      const sketch = sketchFor(distancePrior.expectedMs(Number.isNaN(km) ? 5_000 : km), rng);
-      sketchBytes += sketch.encode().length;
-      build.cells.setOwn(row, pop, statistic(sketch, nowMs).own, sketch.lastSeconds);
+      const evidence = evidenceFor(distancePrior.expectedMs(Number.isNaN(km) ? 5_000 : km), rng);
+      sketchBytes += evidence.bytes;
+      build.cells.setOwn(row, pop, evidence.own, evidence.lastSeconds);
     }
   };
   const filled = timed(() => {

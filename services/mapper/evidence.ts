@@ -14,7 +14,7 @@ import { sampleKinds } from './record.ts';
 
 type Entries = Map<string, Uint8Array>;
 
-export interface TargetSummary {
+interface TargetSummary {
   readonly own: QuantileBounds;
   readonly lastSeconds: number;
   /** The last quarter of an hour speaks instead of the whole: to be looked at again when it is over. */

@@ -9,6 +9,7 @@ import { followArtefact } from '@ufes/io/artefact.ts';
 import type { ServiceContext } from '@ufes/io/service.ts';
 import { testContext } from '@ufes/io/testing.ts';
 import { afterEach, describe, expect, test } from 'vitest';
+import { readRecord } from './record.ts';
 import {
   beacon,
   clockOf,
@@ -20,8 +21,7 @@ import {
   service,
   startMapper,
   stopMapper,
-} from './mapper.fixture.ts';
-import { readRecord } from './record.ts';
+} from './testing.ts';
 
 const ours = '192.0.2.0/24';
 const others = ['192.0.3.0/24', '198.51.100.0/24', '203.0.113.0/24', '2001:db8::/48', '10.0.0.0/24'];

@@ -1,5 +1,5 @@
 /** What the mapper tells Prometheus. */
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { Counter, Gauge, Histogram, type Registry } from '@ufes/io/metrics.ts';
 import { rejections } from './record.ts';
 
 export interface MapperMetrics {

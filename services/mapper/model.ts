@@ -12,13 +12,13 @@ import { tierNames } from '@ufes/core/steering/map.ts';
 import type { Current } from './builder.ts';
 import { aggregateOf, distancePrior, placeOf, placeText } from './ground.ts';
 
-export interface Belief {
+interface Belief {
   readonly cell: Prefix;
   readonly location: number;
   readonly estimates: Estimates;
 }
 
-export function beliefOf({ build, plan, geoip, ground }: Current, client: Address): Belief {
+function beliefOf({ build, plan, geoip, ground }: Current, client: Address): Belief {
   const cell = cellOf(client);
   const row = build.cells.rowOf(cell.family, cell.hi, cell.lo);
   if (row >= 0) return { cell, location: build.cells.location[row]!, estimates: build.estimates(row) };

@@ -61,7 +61,7 @@ function groupOf(
 }
 
 /** Round trip PoP → origin: as configured, else by distance; 0 when nobody knows where the origin is. */
-export function backboneMs(pop: DesiredPop, origin: DesiredOrigin | undefined, prior: Prior): number {
+function backboneMs(pop: DesiredPop, origin: DesiredOrigin | undefined, prior: Prior): number {
   if (origin === undefined) return 0;
   const known = pop.backboneRttMs[origin.id];
   if (known !== undefined) return known;

@@ -19,7 +19,7 @@ import {
   ranges4,
   ranges6,
   worldBuild,
-} from './world.fixture.ts';
+} from './testing.ts';
 
 const nowMs = 1_764_000_000_000;
 const nowSeconds = nowMs / 1000;

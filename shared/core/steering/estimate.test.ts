@@ -3,7 +3,7 @@ import { Sketch } from '../sketch/sketch.ts';
 import { Cells } from './cells.ts';
 import { Aggregates, createEstimates, estimateCell, estimatePlace, statistic } from './estimate.ts';
 import { Tier } from './map.ts';
-import { measured, prefix, prior } from './world.fixture.ts';
+import { measured, prefix, prior } from './testing.ts';
 
 const nowMs = 1_764_000_000_000;
 const nowSeconds = nowMs / 1000;

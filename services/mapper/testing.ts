@@ -4,13 +4,13 @@ import type { Address } from '@ufes/core/ip.ts';
 import { limits } from '@ufes/core/limits.ts';
 import { type SampleRecord, shardOf } from '@ufes/core/samples.ts';
 import { findInterval } from '@ufes/core/steering/map.ts';
-import { documentation4, documentation6, places, prefix } from '@ufes/core/steering/world.fixture.ts';
+import { documentation4, documentation6, places, prefix } from '@ufes/core/steering/testing.ts';
 import type { Geoip } from '@ufes/geoip/geoip.ts';
 import { publishArtefact } from '@ufes/io/artefact.ts';
 import { ManualClock } from '@ufes/io/clock.ts';
+import { Registry } from '@ufes/io/metrics.ts';
 import type { ServiceContext } from '@ufes/io/service.ts';
 import { type TestContext, testContext } from '@ufes/io/testing.ts';
-import { Registry } from 'prom-client';
 import { Builder } from './builder.ts';
 import { type Running, registerEvidenceApi } from './evidence-api.ts';
 import { Folder } from './fold.ts';
@@ -19,7 +19,7 @@ import { mapperMetrics } from './metrics.ts';
 const noAddresses = new Uint32Array(0);
 
 /** London, New York, Singapore and so on by `documentation4` and `documentation6`; one AS for all. */
-export const geoip: Geoip = {
+const geoip: Geoip = {
   label: 'Example city 2026-01-01',
   attribution: '',
   key: 'example',
