@@ -13,6 +13,8 @@ export const limits = {
     /** Artefacts kept per kind: enough to step back over a bad afternoon. */
     artefactsKept: 50,
     artefactBytes: 512 << 20,
+    /** Publishers of one kind that meet: each collision means that another one got in, so a few are enough. */
+    publishAttempts: 10,
     /** Wait for another process's write transaction before STORE_UNAVAILABLE. */
     busyMs: 2_000,
     /** Readers look for news at least this often: a lost wake-up costs no more. */

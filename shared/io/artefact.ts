@@ -66,7 +66,8 @@ async function publish(context: Parts, publisher: Publisher, kind: ArtefactKind,
       await store.artefacts.put(kind, version, seal(kind, version, bytes, privateKey));
     } catch (error) {
       // Another publisher came between; its version is the one to exceed.
-      if (error instanceof OperatingError && error.code === 'ARTEFACT_STALE' && attempt < 3) continue;
+      if (error instanceof OperatingError && error.code === 'ARTEFACT_STALE' && attempt < limits.store.publishAttempts)
+        continue;
       throw error;
     }
     bus.wake(`artefact/${kind}`);
