@@ -63,6 +63,7 @@ export class Builder implements Component {
   #demoted = new Set<string>();
   #lease: Lease | undefined;
   #isPlanDue = false;
+  #isWanted = false;
   #isEstimateDue = false;
   #wholeAtMs = 0;
   #builtAtMs = Number.NEGATIVE_INFINITY;
@@ -124,13 +125,20 @@ export class Builder implements Component {
     this.#schedule();
   }
 
-  /** Builds now, and publishes when there is reason to. Never rejects. */
+  /** Builds, and publishes when there is reason to. Never rejects; resolves when a build that began after the call is done. */
   step(): Promise<void> {
-    this.#running ??= this.#build().finally(() => {
-      this.#running = undefined;
-      if (this.#changed.size > 0 || this.#isPlanDue) this.#schedule();
-    });
+    this.#isWanted = true;
+    this.#running ??= this.#whileWanted();
     return this.#running;
+  }
+
+  async #whileWanted(): Promise<void> {
+    while (this.#isWanted) {
+      this.#isWanted = false;
+      await this.#build();
+    }
+    this.#running = undefined;
+    if (this.#changed.size > 0 || this.#isPlanDue) this.#schedule();
   }
 
   #applyMap(payload: Uint8Array, version: Version): void {

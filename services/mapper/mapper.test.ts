@@ -1,4 +1,5 @@
 import { parseCompareState, parseMapperPrefixes } from '@ufes/core/dashboard.ts';
+import { OperatingError } from '@ufes/core/errors.ts';
 import { limits } from '@ufes/core/limits.ts';
 import { shardOf } from '@ufes/core/samples.ts';
 import { Sketch } from '@ufes/core/sketch/sketch.ts';
@@ -248,23 +249,101 @@ describe('records that cannot be folded', () => {
   });
 });
 
+describe('without the store', () => {
+  test('samples and maps wait, and nothing is lost or counted twice', async () => {
+    let isGone = false;
+    const gone = async () => {
+      if (isGone) throw new OperatingError('STORE_UNAVAILABLE', 'gone');
+    };
+    const wrap = (context: ServiceContext): ServiceContext => ({
+      ...context,
+      store: withEvidence(context.store, { fold: gone }),
+    });
+    const mapper = await started({ wrap });
+    isGone = true;
+    await send(mapper, beacons(mapper, 20));
+    await settle(mapper);
+    expect(mapper.folder.table.prefixes).toBe(0);
+    expect(await mapper.folder.lag()).toBe(20);
+    isGone = false;
+    await settle(mapper);
+    expect(countOf(mapper, `${ours}|pop:lon|browser|rum`)).toBe(20);
+    expect(ranked(mapper, ours)[0]).toBe('iad');
+  });
+
+  test('no map is built before the evidence is loaded: it would undo the one in service', async () => {
+    const first = await started();
+    await send(first, beacons(first, 20));
+    await settle(first);
+    await first.builder.stop();
+    await first.folder.stop();
+    let isGone = true;
+    const wrap = (context: ServiceContext): ServiceContext => ({
+      ...context,
+      store: withEvidence(context.store, {
+        rows: async () => {
+          if (isGone) throw new OperatingError('STORE_UNAVAILABLE', 'gone');
+        },
+      }),
+    });
+    const second = await createMapper({ state: first.context.state, clock: clockOf(first), wrap });
+    running.push(second);
+    await second.folder.start();
+    await second.builder.start();
+    expect(second.builder.current).toBeUndefined();
+    expect(ranked(second, ours)[0]).toBe('iad');
+    isGone = false;
+    await settle(second);
+    expect(second.builder.current).toBeDefined();
+    expect(ranked(second, ours)[0]).toBe('iad');
+  });
+});
+
+test('a bad quarter of an hour shows in the estimate, and passes', async () => {
+  const mapper = await started();
+  const clock = clockOf(mapper);
+  await send(mapper, beacons(mapper, 60, { 'pop:lon': 20 }));
+  await settle(mapper);
+  clock.advance(60 * 60_000);
+  await send(mapper, beacons(mapper, 20, { 'pop:lon': 200 }));
+  await settle(mapper);
+  const ask = async () =>
+    ((await mapper.context.admin.inject('/evidence?client=192.0.2.7')).json() as Evidence).estimates['lon']!.clientMs;
+  expect(await ask()).toBeGreaterThan(100);
+  clock.advance(20 * 60_000);
+  await mapper.builder.step();
+  expect(await ask()).toBeLessThan(40);
+});
+
+/** The store with a check before some calls on its evidence. */
+function withEvidence(
+  store: ServiceContext['store'],
+  before: { fold?: () => Promise<void>; rows?: () => Promise<void> },
+): ServiceContext['store'] {
+  const { evidence } = store;
+  return {
+    ...store,
+    evidence: {
+      offsets: (shard) => evidence.offsets(shard),
+      usedTokens: (shard, ids) => evidence.usedTokens(shard, ids),
+      rows: async (shard) => {
+        await before.rows?.();
+        return evidence.rows(shard);
+      },
+      fold: async (fold, nowMs) => {
+        await before.fold?.();
+        return evidence.fold(fold, nowMs);
+      },
+    },
+  };
+}
+
 describe('two mappers', () => {
   test('fold each record once, when one loses its leases in the middle of a fold', async () => {
     let interfere = async () => {};
     const wrap = (context: ServiceContext): ServiceContext => ({
       ...context,
-      store: {
-        ...context.store,
-        evidence: {
-          offsets: (shard) => context.store.evidence.offsets(shard),
-          rows: (shard) => context.store.evidence.rows(shard),
-          usedTokens: (shard, ids) => context.store.evidence.usedTokens(shard, ids),
-          fold: async (fold, nowMs) => {
-            await interfere();
-            return context.store.evidence.fold(fold, nowMs);
-          },
-        },
-      },
+      store: withEvidence(context.store, { fold: () => interfere() }),
     });
     const first = await started({ wrap });
     const second = await createMapper({ state: first.context.state, clock: clockOf(first), node: 'mapper-2' });
