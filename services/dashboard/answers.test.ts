@@ -7,7 +7,7 @@ const now = 1_764_000_000_000;
 const countries: Readonly<Record<string, string>> = { '192.0.2.0/24': 'GB', '198.51.100.0/24': 'US' };
 
 function answer(seq: number, client: string, pop?: string, atMs = now): DnsAnswer {
-  return { seq, atMs, name: 'www.shop.example', client, ...(pop === undefined ? {} : { pop }) };
+  return { seq, atMs, name: 'www.shop.example.', client, ...(pop === undefined ? {} : { pop }) };
 }
 const window = () => new AnswerWindow((client) => countries[client]);
 
@@ -34,6 +34,7 @@ describe('answers of the last minutes', () => {
       { country: 'US', total: 1, byPop: { iad: 1 } },
     ]);
     expect(view.recent.map((one) => one.seq)).toEqual([4, 3, 2, 1]);
+    expect(view.recent[0]!.name).toBe('www.shop.example');
   });
 
   test('leave after the window', () => {

@@ -53,7 +53,7 @@ export class AnswerWindow {
       this.#recent.unshift({
         seq: answer.seq,
         atMs: answer.atMs,
-        name: answer.name,
+        name: answer.name.replace(/\.$/, ''),
         client: answer.client,
         ...(country === undefined ? {} : { country }),
         ...(answer.pop === undefined ? {} : { pop: answer.pop }),

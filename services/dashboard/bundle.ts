@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
-import { build } from 'esbuild';
+import { build, stop } from 'esbuild';
 
 export interface Asset {
   readonly type: string;
@@ -30,6 +30,15 @@ const types: Readonly<Record<string, string>> = {
 const compress = promisify(gzip);
 
 export async function buildSite(): Promise<Site> {
+  try {
+    return await bundled();
+  } finally {
+    // esbuild works in a process of its own, which is needed only once.
+    await stop();
+  }
+}
+
+async function bundled(): Promise<Site> {
   const web = join(import.meta.dirname, 'web');
   const pages = await build({
     entryPoints: [
@@ -49,7 +58,6 @@ export async function buildSite(): Promise<Site> {
     legalComments: 'none',
     write: false,
     logLevel: 'silent',
-    metafile: true,
     tsconfigRaw: {},
   });
   // By itself and not a module: it sets the theme before anything is painted.

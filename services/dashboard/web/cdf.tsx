@@ -78,7 +78,8 @@ function options(width: number, readout: (text: string | undefined) => void): UP
       ...paths.map(({ path, title, variable }) => ({
         label: title,
         stroke: colourNow(variable),
-        width: path === 'steered' ? 2.6 : 1.8,
+        // Geo is the widest, below: where the two edges are one, it shows as a rim.
+        width: path === 'geo' ? 4.5 : 2,
         ...(path === 'direct' ? { dash: [3, 4] } : path === 'geo' ? { dash: [9, 4] } : {}),
         points: { show: false },
       })),

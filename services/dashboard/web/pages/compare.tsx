@@ -155,7 +155,7 @@ function Line({ path, variable }: { path: ComparePath; variable: string }) {
   const dash = path === 'direct' ? '2 3' : path === 'geo' ? '7 3' : undefined;
   return (
     <svg class="line" width="24" height="10" aria-hidden="true">
-      <path d="M1 5H23" stroke={`var(${variable})`} stroke-width={path === 'steered' ? 3 : 2} stroke-dasharray={dash} />
+      <path d="M1 5H23" stroke={`var(${variable})`} stroke-width={path === 'geo' ? 4.5 : 2} stroke-dasharray={dash} />
     </svg>
   );
 }
