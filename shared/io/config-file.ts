@@ -6,6 +6,7 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { checkConfig } from '@ufes/core/config/check.ts';
 import { isPlainObject, withDefaults } from '@ufes/core/config/defaults.ts';
+import { mend } from '@ufes/core/config/mend.ts';
 import { type Config, type ConfigProblem, configSchema } from '@ufes/core/config/schema.ts';
 import { schemaProblems } from '@ufes/core/config/validate.ts';
 import { compileZones } from '@ufes/core/config/zones.ts';
@@ -60,17 +61,18 @@ export async function readConfig(path: string, options: { readonly overlay?: obj
   ];
   const value = withDefaults(configSchema, overlaid(merged.value, options.overlay ?? {}));
   const wrong = schemaProblems(configSchema, value);
-  if (wrong.length > 0) return broken([...before, ...wrong.map(locate)]);
+  const mended = wrong.length === 0 ? { value, isGenuine: () => true } : mend(configSchema, value);
+  if (mended === undefined) return broken([...before, ...wrong.map(locate)]);
   // The schema has just been checked; TypeBox's types follow from it.
-  const config = value as Config;
+  const config = mended.value as Config;
   const folder = (await isFolder(path)) ? resolve(path) : dirname(resolve(path));
   const beside = await readBeside(config, folder, displayFolder(path, folder));
   files.push(...beside.files);
+  const between = [...beside.problems, ...checkConfig(config, beside.zoneTexts)].filter(mended.isGenuine);
   const problems = [
     ...before,
-    ...[...beside.problems, ...checkConfig(config, beside.zoneTexts)].map((problem) =>
-      located(problem, merged.locate, beside.zonePaths),
-    ),
+    ...wrong.map(locate),
+    ...between.map((problem) => located(problem, merged.locate, beside.zonePaths)),
   ];
   if (problems.length > 0) return broken(problems);
   const zones = compileZones(config, beside.zoneTexts).map(({ zone }) => zone);

@@ -3,7 +3,7 @@
  * of its own, started by the real command and stopped by Ctrl-C.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parsePrefix } from '@ufes/core/ip.ts';
@@ -15,9 +15,10 @@ import { viaProxy } from '../../services/ufes/demo/door.ts';
 import { type LookupResult, lookup } from '../../services/ufes/lookup.ts';
 import type { ProcessStatus } from '../../services/ufes/messages.ts';
 
+const geoipCache = join(tmpdir(), 'ufes-test-geoip');
 export const root = join(import.meta.dirname, '../..');
-const node = join(root, 'node_modules/.bin/node');
-const command = join(root, 'services/ufes/bin/ufes.js');
+export const node = join(root, 'node_modules/.bin/node');
+export const command = join(root, 'services/ufes/bin/ufes.js');
 
 export interface Tree {
   readonly folder: string;
@@ -58,6 +59,10 @@ export async function startTree(options: TreeOptions = {}): Promise<Tree> {
   const net = 100 + Math.floor(rng.next() * 140);
   const folder = mkdtempSync(join(tmpdir(), 'ufes-e2e-'));
   const config = join(folder, 'ufes.yaml');
+  mkdirSync(join(folder, 'objects'));
+  // Compiled once for all trees: what is tested here is not the compiler.
+  mkdirSync(geoipCache, { recursive: true });
+  symlinkSync(geoipCache, join(folder, 'geoip'));
   const shipped = readFileSync(join(root, 'services/ufes/demo/ufes.yaml'), 'utf8');
   const yaml = shipped.replaceAll('127.0.', `127.${net}.`);
   writeFileSync(config, options.edit ? options.edit(yaml) : yaml);
@@ -80,10 +85,13 @@ export async function launchTree(given: { folder: string; config: string; net: n
   child.stderr.on('data', keep);
   await until(
     'ufes is up',
-    async () => output.includes('ufes is up'),
+    async () => output.includes('ufes is up') || child.exitCode !== null,
     60_000,
     () => output,
   );
+  if (child.exitCode !== null)
+    throw new Error(`ufes ended with ${child.exitCode}:
+${output}`);
   const startMs = performance.now() - startedMs;
   const address = (host: string) => `127.${net}.${host}`;
   const server = { address: address('0.1'), port: 5300 };
@@ -166,6 +174,11 @@ export async function until(
     await pause(50);
   }
   throw new Error(`not within ${withinMs} ms: ${what}${last ? ` (${String(last)})` : ''}\n${more()}`);
+}
+
+/** Whether a command is there; tests that need it are skipped without. */
+export function onPath(program: string): boolean {
+  return (process.env['PATH'] ?? '').split(':').some((folder) => existsSync(join(folder, program)));
 }
 
 export function pause(ms: number): Promise<void> {

@@ -5,8 +5,10 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { Config } from '@ufes/core/config/schema.ts';
+import type { DnsState } from '@ufes/core/dashboard.ts';
 import { OperatingError } from '@ufes/core/errors.ts';
 import { listenAdmin } from '@ufes/io/admin.ts';
+import { adminGet } from '@ufes/io/admin-client.ts';
 import { localBus } from '@ufes/io/bus.ts';
 import { systemClock } from '@ufes/io/clock.ts';
 import { formatProblems, readConfig } from '@ufes/io/config-file.ts';
@@ -107,6 +109,7 @@ async function runTree(path: string, config: Config, folder: string, demo: boole
   };
   watchFile(path, { interval: 1000 }, () => void reload());
   const settled = await whenReady(supervisor, stopped);
+  if (settled) await whenChecked(state);
   if (settled) process.stdout.write(welcome(config, state, demo, systemClock.monotonicMs() - startedMs));
   await stopped;
   unwatchFile(path);
@@ -134,6 +137,15 @@ async function whenReady(supervisor: Supervisor, stopped: Promise<void>): Promis
   for (const one of supervisor.status())
     if (one.state !== 'ready') process.stderr.write(`ufes ${one.node}: ${one.state} ${one.why}\n`);
   return true;
+}
+
+/** Edges that were checked before they listened are back in answers after hysteresis: a moment, and worth the wait. */
+async function whenChecked(state: string): Promise<void> {
+  for (let tries = 0; tries < 50; tries++) {
+    const dns = await adminGet<DnsState>(state, 'dns', '/state').catch(() => undefined);
+    if (dns?.pops.every((pop) => pop.state === 'up')) return;
+    await new Promise<void>((done) => systemClock.after(100, done));
+  }
 }
 
 function addRoutes(admin: ReturnType<typeof createContext>['admin'], supervisor: Supervisor): void {

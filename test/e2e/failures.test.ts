@@ -1,0 +1,125 @@
+/** What happens when things die: PoPs, the mapper, the store, dns itself. Under a running query load. */
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { endTree, pause, QueryLoad, startTree, type Tree, until } from './tree.ts';
+
+const name = 'www.shop.example';
+const subnet = '81.2.69.0/24';
+let tree: Tree;
+beforeAll(async () => {
+  tree = await startTree();
+});
+afterAll(() => endTree(tree));
+
+const london = () => tree.address('10.1');
+
+/** Milliseconds from `act` until London left the answers; the load goes on throughout and must stay answered. */
+async function leavesAnswers(act: () => Promise<void>): Promise<number> {
+  const load = new QueryLoad(tree, name, subnet, 100);
+  await until('London answers', async () => load.answers.at(-1)?.address === london(), 10_000);
+  const actedMs = performance.now();
+  await act();
+  await until('London leaves', async () => load.answers.at(-1)?.address !== london(), 10_000);
+  await pause(1_000);
+  await load.stop();
+  const lastMs = Math.max(...load.answers.filter((one) => one.address === london()).map((one) => one.atMs));
+  expect(load.rcodes()).toEqual(['NOERROR']);
+  expect(load.unanswered).toBe(0);
+  expect(Math.max(...load.answers.map((one) => one.ms))).toBeLessThan(1_000);
+  return lastMs - actedMs;
+}
+
+const comesBack = () =>
+  until('London is back', async () => (await tree.answer(name, subnet)) === london(), 20_000, tree.output);
+
+describe('a PoP', () => {
+  test('failed on purpose leaves answers within 3 s and comes back after hysteresis', async () => {
+    const ms = await leavesAnswers(async () => {
+      expect((await tree.ufes('fail', 'lon')).code).toBe(0);
+    });
+    expect(ms).toBeLessThan(3_000);
+    const explanation = await tree.explain(name, '81.2.69.160');
+    expect(explanation.pops.find((pop) => pop.pop === 'lon')).toMatchObject({
+      chosen: false,
+      passed: 'down',
+      state: 'down',
+    });
+    await pause(1_500);
+    expect(await tree.answer(name, subnet)).not.toBe(london());
+    expect((await tree.ufes('fail', 'lon', '--undo')).code).toBe(0);
+    const backMs = await comesBack();
+    // Five successes, half a second apart, and not before.
+    expect(backMs).toBeGreaterThan(1_500);
+  });
+
+  test('that hangs (SIGSTOP) leaves answers within 3 s', async () => {
+    const pid = await tree.pid('edge-lon');
+    try {
+      expect(await leavesAnswers(async () => void process.kill(pid, 'SIGSTOP'))).toBeLessThan(3_000);
+    } finally {
+      process.kill(pid, 'SIGCONT');
+    }
+    await comesBack();
+  });
+});
+
+describe('static stability', () => {
+  test('with mapper, probe and controller dead and the store gone, a restarted dns answers from last good', async () => {
+    const before = await tree.dig(name, { subnet });
+    for (const node of ['mapper', 'probe', 'controller']) process.kill(await tree.pid(node), 'SIGSTOP');
+    const stopped = await Promise.all(['mapper', 'probe', 'controller'].map((node) => tree.pid(node)));
+    const aside = join(tree.folder, 'aside');
+    for (const suffix of ['', '-wal', '-shm']) {
+      try {
+        renameSync(join(tree.state, `store.sqlite${suffix}`), `${aside}${suffix}`);
+      } catch {}
+    }
+    try {
+      expect(await tree.answer(name, subnet)).toBe(london());
+      const old = await tree.pid('dns');
+      process.kill(old, 'SIGKILL');
+      await until('dns runs again', async () => (await tree.pid('dns')) !== old, 5_000);
+      await until('dns answers again', async () => (await tree.answer(name, subnet)) === london(), 10_000, tree.output);
+      const after = await tree.dig(name, { subnet });
+      expect(after.ecs?.scope).toBe(before.ecs?.scope);
+      // Its own checks still take a dead PoP out.
+      const lon = await tree.pid('edge-lon');
+      process.kill(lon, 'SIGSTOP');
+      try {
+        const ms = await until('London leaves', async () => (await tree.answer(name, subnet)) !== london(), 10_000);
+        expect(ms).toBeLessThan(3_500);
+      } finally {
+        process.kill(lon, 'SIGCONT');
+      }
+      await comesBack();
+    } finally {
+      for (const suffix of ['', '-wal', '-shm']) {
+        rmSync(join(tree.state, `store.sqlite${suffix}`), { force: true });
+        try {
+          renameSync(`${aside}${suffix}`, join(tree.state, `store.sqlite${suffix}`));
+        } catch {}
+      }
+      for (const pid of stopped) process.kill(pid, 'SIGCONT');
+    }
+  });
+
+  test('a corrupt newest map on disk falls back to the one before', async () => {
+    const file = join(tree.state, 'nodes/dns/map.current');
+    const stopped = await tree.pid('mapper');
+    process.kill(stopped, 'SIGSTOP');
+    try {
+      writeFileSync(file, 'this is no map');
+      const old = await tree.pid('dns');
+      process.kill(old, 'SIGKILL');
+      await until(
+        'dns answers again',
+        async () => (await tree.pid('dns')) !== old && (await tree.answer(name, subnet)) === london(),
+        10_000,
+        tree.output,
+      );
+    } finally {
+      process.kill(stopped, 'SIGCONT');
+    }
+  });
+});
