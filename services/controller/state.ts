@@ -26,7 +26,7 @@ export interface ControllerState {
   readonly published?: { readonly hash: string; readonly version: string; readonly serial: number };
 }
 
-export const emptyState: ControllerState = {
+const emptyState: ControllerState = {
   allocations: { held: {}, quarantine: [] },
   phases: {},
   owners: {},

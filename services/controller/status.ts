@@ -37,7 +37,7 @@ export interface IngressStatus {
 type Bare = Omit<Condition, 'lastTransitionTime'>;
 
 /** `phases`: of the hosts that this Ingress holds now. */
-export function statusOf(
+function statusOf(
   verdict: IngressVerdict,
   phases: ReadonlyMap<string, HostPhase>,
   before: IngressStatus | undefined,

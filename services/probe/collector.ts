@@ -16,9 +16,8 @@ import { type Address, cellOf, formatPrefix, parseAddress } from '@ufes/core/ip.
 import { limits } from '@ufes/core/limits.ts';
 import type { Clock, Log, Rng } from '@ufes/core/ports.ts';
 import { type Beacon, checkBeacon, type Observation, type Plan, type SampleRecord } from '@ufes/core/samples.ts';
-import { createHttp, type HttpApp } from '@ufes/io/http.ts';
+import { createHttp, type HttpApp, type HttpReply } from '@ufes/io/http.ts';
 import { clientAddress } from '@ufes/io/proxy-protocol.ts';
-import type { FastifyReply } from 'fastify';
 import { chooseTargets, fetches, weightOf } from './plan.ts';
 import type { BeaconScript } from './script.ts';
 import { newTokenId, signToken, type TokenClaims, verifyToken } from './token.ts';
@@ -86,7 +85,7 @@ export function createCollector(parts: CollectorParts, listener: { source: strin
 }
 
 /** For a sender that sets a content type of its own; ours needs no preflight. */
-function preflight(reply: FastifyReply): FastifyReply {
+function preflight(reply: HttpReply): HttpReply {
   return reply
     .code(204)
     .header('access-control-allow-methods', 'POST')

@@ -96,7 +96,7 @@ async function createServer({ listener, ca, collectors }: ListenOptions): Promis
 }
 
 /** What the certificate covers: hosts of the collectors' URLs, localhost, and the listener's own address. */
-export function certificateNames(address: string, collectors: readonly string[]): string[] {
+function certificateNames(address: string, collectors: readonly string[]): string[] {
   const hosts = collectors.map((url) => new URL(url).hostname.replace(/^\[|\]$/g, ''));
   const own = parseEndpoint(address).address;
   return [...new Set([...hosts, 'localhost', ...(isIP(own) !== 0 && !/^[0.:]+$/.test(own) ? [own] : [])])];

@@ -11,7 +11,7 @@ import type { Rng } from '@ufes/core/ports.ts';
 import type { TargetId } from '@ufes/core/samples.ts';
 
 /** Of plans in which origins take part, when any has a probeUrl. */
-export const originShare = 0.25;
+const originShare = 0.25;
 /** An observation that was unlikely to be asked for counts for at most this many. */
 export const weightMax = 20;
 /** Warm fetches a target. */

@@ -29,7 +29,7 @@ const commands: Record<string, Command> = {
 };
 
 /** Exit codes, the same for every command (docs/command.md). */
-export const exitCodes = { ok: 0, failed: 1, usage: 2, notRunning: 3 } as const;
+const exitCodes = { ok: 0, failed: 1, usage: 2, notRunning: 3 } as const;
 
 export async function run(args: readonly string[]): Promise<number> {
   const [name = 'help', ...rest] = args;

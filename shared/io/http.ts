@@ -5,10 +5,11 @@
 import { Server } from 'node:net';
 import { describeError, type ErrorCode, OperatingError } from '@ufes/core/errors.ts';
 import type { Log } from '@ufes/core/ports.ts';
-import Fastify, { type FastifyError, type FastifyInstance } from 'fastify';
+import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify';
 import { type Endpoint, formatEndpoint, parseEndpoint } from './address.ts';
 
 export type HttpApp = FastifyInstance;
+export type HttpReply = FastifyReply;
 
 /** Status of an error that reaches a client; all others are 500. */
 const statusByCode: Partial<Record<ErrorCode, number>> = {

@@ -26,7 +26,7 @@ const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclud
 const sources = files.filter((file) => /\.(ts|tsx|js|mjs)$/.test(file));
 const textOf = new Map(sources.map((file) => [file, readFileSync(join(root, file), 'utf8')]));
 const isTest = (file: string) =>
-  /\.(test|bench)\.ts$/.test(file) || file.startsWith('test/') || /\/testing[.-]|\/testing\//.test(file);
+  /\.(test|bench|fixture)\.ts$/.test(file) || file.startsWith('test/') || /\/testing[.-]|\/testing\//.test(file);
 
 function packageOf(file: string): Package | undefined {
   const folder = Object.keys(packages).find((name) => file.startsWith(`${name}/`)) as keyof typeof packages | undefined;
