@@ -162,6 +162,19 @@ test('never an older version, even from a store that came back older', async () 
   expect(applied).toEqual(['two', 'three']);
 });
 
+test('a store that came back empty gets what is in service from a reader', async () => {
+  const { mapper, reader } = await tree();
+  const context = await reader();
+  const { follower, settle } = follow(context);
+  await follower.start();
+  const version = await publishArtefact(mapper, 'map', bytes('kept'));
+  await settle();
+  await mapper.store.artefacts.prune('map', 0);
+  expect(await mapper.store.artefacts.newestVersion('map')).toBeUndefined();
+  await settle();
+  expect(await mapper.store.artefacts.newestVersion('map')).toEqual(version);
+});
+
 test('publishing is in order, also at once and from two processes', async () => {
   const { mapper, reader } = await tree();
   const other = await reader();

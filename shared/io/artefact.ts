@@ -6,7 +6,8 @@
  *                              │ no: done                         └────────┴── bad: remember, try the next older
  *
  * Nothing bad is applied, nothing older than what is applied is taken, and with the store gone a reader goes on with what
- * it has, across restarts (ARCHITECTURE.md, "What reaches the data planes").
+ * it has, across restarts. A store that came back without what is in service gets it from the first reader that notices
+ * (ARCHITECTURE.md, "What travels between processes").
  */
 import type { KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -225,11 +226,32 @@ class Follower implements ArtefactFollower {
   async #takeNewest(): Promise<void> {
     const { artefacts } = this.#context.store;
     const newest = await artefacts.newestVersion(this.#kind);
-    if (newest === undefined || !this.#isNewer(newest)) return;
+    if (newest === undefined || !this.#isNewer(newest)) return this.#giveBack(newest);
     if (await this.#try(newest)) return;
     for (const version of await artefacts.list(this.#kind, limits.store.artefactsKept)) {
       if (!this.#isNewer(version) || (await this.#try(version))) return;
     }
+  }
+
+  /** A store that came back empty, or older than it was, gets what is in service from whoever has it: it is sealed. */
+  async #giveBack(newest: Version | undefined): Promise<void> {
+    const applied = this.#applied;
+    if (applied === undefined || !this.#isCurrentGood) return;
+    if (newest !== undefined && compareVersions(newest, applied) >= 0) return;
+    const sealed = await this.#kept.read(this.#kept.current);
+    if (sealed === undefined) return;
+    try {
+      await this.#context.store.artefacts.put(this.#kind, applied, sealed);
+    } catch (error) {
+      // Another node was faster.
+      if (!(error instanceof OperatingError && error.code === 'ARTEFACT_STALE')) throw error;
+      return;
+    }
+    this.#context.log.warn(
+      { artefact: this.#kind, version: formatVersion(applied) },
+      'the store had lost it: given back',
+    );
+    this.#context.bus.wake(`artefact/${this.#kind}`);
   }
 
   /** True when it was applied; a version that was refused once is not tried again. */

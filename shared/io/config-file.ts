@@ -76,7 +76,20 @@ export async function readConfig(path: string, options: { readonly overlay?: obj
   ];
   if (problems.length > 0) return broken(problems);
   const zones = compileZones(config, beside.zoneTexts).map(({ zone }) => zone);
-  return { ok: true, config: deepFreeze(config), folder, files, zones, certificates: beside.certificates };
+  return {
+    ok: true,
+    config: deepFreeze(withAbsolutePaths(config, folder)),
+    folder,
+    files,
+    zones,
+    certificates: beside.certificates,
+  };
+}
+
+/** Several processes open the GeoIP data, and must mean the same file by it. */
+function withAbsolutePaths(config: Config, folder: string): Config {
+  const absolute = (path: string) => (path === 'builtin' || path === 'none' ? path : resolve(folder, path));
+  return { ...config, geoip: { city: absolute(config.geoip.city), asn: absolute(config.geoip.asn) } };
 }
 
 /**

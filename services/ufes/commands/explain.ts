@@ -37,7 +37,7 @@ export const explain: Command = {
     const believed = await adminGet<Evidence>(
       state,
       'mapper',
-      `/evidence?${new URLSearchParams({ client, service: decision.name })}`,
+      `/evidence?${new URLSearchParams({ client: client.split('/')[0]!, service: decision.name })}`,
     ).catch(() => undefined);
     const whole = withEvidence(decision, believed);
     process.stdout.write(values.json ? `${JSON.stringify(whole, null, 2)}\n` : toText(whole));

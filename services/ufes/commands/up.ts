@@ -71,7 +71,7 @@ async function runTree(path: string, config: Config, folder: string, demo: boole
   const startedMs = systemClock.monotonicMs();
   const state = resolve(folder, config.state);
   // Compiled once here, with progress, instead of by each process that needs it.
-  await openWithProgress(state, mmdbPath(config.geoip.city, folder), mmdbPath(config.geoip.asn, folder));
+  await openWithProgress(state, config.geoip.city, config.geoip.asn);
   const log = createLog({ node: 'ufes' }, logLevel);
   const context = createContext({
     config,
@@ -117,10 +117,6 @@ async function runTree(path: string, config: Config, folder: string, demo: boole
   await supervisor.stop();
   await closeContext(context);
   return 0;
-}
-
-function mmdbPath(value: string, folder: string): string {
-  return value === 'builtin' || value === 'none' ? value : resolve(folder, value);
 }
 
 /** True once every process said it serves, or after a while with those that did not named; false when stopped first. */

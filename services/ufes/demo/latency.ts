@@ -1,11 +1,11 @@
 /**
  * The demo's world: what a synthetic user would measure. Distance first, then what makes measuring worth while: each
- * (network, place) pair has a lasting factor of its own (a skewed one; one in ten takes a detour), and each fetch jitter.
+ * (network, place) pair has a lasting factor of its own (a skewed one; one in five takes a detour), and each fetch jitter.
  */
 import type { Rng } from '@ufes/core/ports.ts';
 import { seededRng } from '@ufes/core/seeded.ts';
 
-const detourShare = 0.1;
+const detourShare = 0.2;
 
 /** Lasting round trip of a prefix to a place `priorMs` away by distance, milliseconds. Same seed, same world. */
 export function lastingRttMs(seed: string, prefix: string, place: string, priorMs: number): number {

@@ -17,8 +17,8 @@ import { viaProxy } from './door.ts';
 import { fetchRttMs, lastingRttMs } from './latency.ts';
 
 const seed = 'ufes-demo';
-const users = 150;
-const everyMs = 70;
+const users = 100;
+const everyMs = 60;
 
 interface User {
   readonly prefix: Prefix;
