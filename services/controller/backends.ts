@@ -43,7 +43,7 @@ export function resolveBackend(
     const message = `Service ${key} has no port ${asked}; it has ${ports.join(', ') || 'none'}`;
     return { problem: { reason: 'PortNotFound', message } };
   }
-  const slices = slicesOf(objects, namespace, wanted.name);
+  const slices = slicesOf(objects, key);
   const endpoints = endpointsOf(slices, port);
   const origin: DesiredOrigin = { id: `${key}:${port.port}`, ...place, endpoints };
   if (endpoints.length > 0) return { origin };
@@ -66,15 +66,26 @@ function portOf(service: ServiceObject, wanted: { number?: number; name?: string
   );
 }
 
-function slicesOf(objects: ObjectSet, namespace: string, service: string): EndpointSlice[] {
-  return [...objects.EndpointSlice.values()]
-    .map(({ object }) => object)
-    .filter(
-      ({ metadata, addressType }) =>
-        (metadata.namespace ?? 'default') === namespace &&
-        metadata.labels?.['kubernetes.io/service-name'] === service &&
-        addressType !== 'FQDN',
-    );
+/** Slices by `NAMESPACE/SERVICE`, once a set of objects: every backend asks. */
+const indexes = new WeakMap<ObjectSet, ReadonlyMap<string, EndpointSlice[]>>();
+
+function slicesOf(objects: ObjectSet, key: string): readonly EndpointSlice[] {
+  const index = indexes.get(objects) ?? indexSlices(objects);
+  indexes.set(objects, index);
+  return index.get(key) ?? [];
+}
+
+function indexSlices(objects: ObjectSet): ReadonlyMap<string, EndpointSlice[]> {
+  const index = new Map<string, EndpointSlice[]>();
+  for (const { object } of objects.EndpointSlice.values()) {
+    const service = object.metadata.labels?.['kubernetes.io/service-name'];
+    if (service === undefined || object.addressType === 'FQDN') continue;
+    const key = `${object.metadata.namespace ?? 'default'}/${service}`;
+    const slices = index.get(key);
+    if (slices === undefined) index.set(key, [object]);
+    else slices.push(object);
+  }
+  return index;
 }
 
 /**
