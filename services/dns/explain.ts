@@ -7,7 +7,7 @@ import { createNameKey, lowerName, nameToWire, setNameKey } from '@ufes/core/dns
 import { formatRdata } from '@ufes/core/dns/rdata.ts';
 import { Type, typeName } from '@ufes/core/dns/types.ts';
 import { type Address, addressBytes, formatPrefix, parsePrefix, prefixOf } from '@ufes/core/ip.ts';
-import { liveSince, liveState, liveStateNames } from '@ufes/core/live.ts';
+import { liveSince, liveStateFor, liveStateNames } from '@ufes/core/live.ts';
 import {
   createDecision,
   type Decision,
@@ -150,7 +150,7 @@ function explainPop(
     rank,
     chosen: decision.candidates.subarray(0, decision.count).includes(candidate),
     passed: passedNames[decision.passed[candidate] as 0 | 1 | 2 | 3],
-    state: liveStateNames[liveState(tables.live, pop)],
+    state: liveStateNames[liveStateFor(tables.live, prepared.row, pop)],
     sinceSeconds: liveSince(tables.live, pop),
     vips: [v4, v6].filter((vip) => vip !== undefined),
     ...(estimate === undefined ? {} : { estimate }),

@@ -56,12 +56,12 @@ export interface TablesInit {
 export function buildTables(init: TablesInit): Tables {
   const { desired, map, mapVersion, live, counts } = init;
   const popIds = desired.pops.map((pop) => pop.id);
-  const services = desired.services.map((service): SteeredService => {
+  const services = desired.services.map((service, row): SteeredService => {
     const { candidates, allDown } = service;
     const fallback = allDown.rule === 'fallback' ? allDown.addresses : [];
     return {
       service,
-      prepared: prepareService(service, groupKey(service, desired.pops), popIds, map),
+      prepared: prepareService(service, groupKey(service, desired.pops), popIds, map, row),
       v4: candidates.map(({ v4 }) => wireAddress(v4)),
       v6: candidates.map(({ v6 }) => wireAddress(v6)),
       fallback4: fallback.filter(({ family }) => family === 4).flatMap(({ address }) => wireAddress(address) ?? []),

@@ -89,7 +89,24 @@ export interface DesiredService {
   readonly ttlSecondsMin: number;
   readonly ttlSecondsMax: number;
   readonly allDown: AllDown;
+  /** Its PoPs are judged by this too, beside the readiness of their edges. */
+  readonly check?: DesiredCheck;
 }
+
+/** What vantages check of a service at each PoP, at the address that the service publishes there. */
+export type DesiredCheck =
+  | { readonly kind: 'tcp'; readonly port?: number }
+  | {
+      /** The certificate is not verified: what is checked is whether the service answers. */
+      readonly kind: 'http' | 'https';
+      readonly port?: number;
+      readonly path: string;
+      /** Empty: any 2xx. */
+      readonly status: readonly number[];
+      /** Text that the body must contain, within its first bytes (limits.health.bodyBytes). */
+      readonly body?: string;
+    }
+  | { readonly kind: 'load'; readonly percentMax: number };
 
 export type AllDown =
   | { readonly rule: 'serve-preferred' }

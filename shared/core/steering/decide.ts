@@ -6,7 +6,7 @@
  */
 import type { DesiredService } from '../desired.ts';
 import type { Address } from '../ip.ts';
-import { LiveState, type LiveView, liveHoldMs, liveState } from '../live.ts';
+import { LiveState, type LiveView, liveHoldMsFor, liveStateFor } from '../live.ts';
 import { findInterval, leafLength, type MapGroup, noPop, type SteeringMap } from './map.ts';
 
 /** A service with its look-ups prepared for one desired state and one map. Made at swap time by `prepareService`. */
@@ -20,6 +20,8 @@ export interface PreparedService {
   readonly popOfCandidate: Uint8Array;
   /** Candidate index → 1 when `only` allows it. */
   readonly allowed: Uint8Array;
+  /** The service's number in the desired state: its row of cells in live state. */
+  readonly row: number;
 }
 
 export const Why = {
@@ -79,6 +81,7 @@ export function prepareService(
   key: string,
   popIds: readonly string[],
   map: SteeringMap | undefined,
+  row = 0,
 ): PreparedService {
   const group = map?.groups.find((one) => one.key === key);
   const candidateOfMapPop = new Uint8Array(map?.pops.length ?? 0).fill(noPop);
@@ -90,7 +93,7 @@ export function prepareService(
   const allowed = Uint8Array.from(service.candidates, ({ pop }) =>
     service.only === undefined || service.only.includes(pop) ? 1 : 0,
   );
-  return { service, group, candidateOfMapPop, popOfCandidate, allowed };
+  return { service, group, candidateOfMapPop, popOfCandidate, allowed, row };
 }
 
 /** Decides for a client into `out`. The client is the ECS prefix or the resolver's address. */
@@ -135,7 +138,7 @@ function candidateAt(rankings: Uint8Array, at: number, candidateOfMapPop: Uint8A
 
 function passOver(prepared: PreparedService, live: LiveView, candidate: number): number {
   if (prepared.allowed[candidate] === 0) return Passed.notAllowed;
-  const state = liveState(live, prepared.popOfCandidate[candidate]!);
+  const state = liveStateFor(live, prepared.row, prepared.popOfCandidate[candidate]!);
   if (state === LiveState.down) return Passed.down;
   if (state === LiveState.draining) return Passed.draining;
   return Passed.no;
@@ -144,7 +147,7 @@ function passOver(prepared: PreparedService, live: LiveView, candidate: number):
 /** A TTL says how long the answer can be expected to hold (DNS.md, Health): every consulted PoP may shorten it. */
 function holdTtl(prepared: PreparedService, live: LiveView, candidate: number, out: Decision): void {
   if (prepared.allowed[candidate] === 0) return;
-  const holdMs = liveHoldMs(live, prepared.popOfCandidate[candidate]!);
+  const holdMs = liveHoldMsFor(live, prepared.row, prepared.popOfCandidate[candidate]!);
   if (holdMs === 0) return;
   const { ttlSecondsMin, ttlSecondsMax } = prepared.service;
   const ttl = Math.min(ttlSecondsMax, Math.max(ttlSecondsMin, Math.floor(holdMs / 1000)));
