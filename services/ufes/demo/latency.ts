@@ -11,7 +11,7 @@ const detourShare = 0.2;
 export function lastingRttMs(seed: string, prefix: string, place: string, priorMs: number): number {
   const rng = seededRng(`${seed}|${prefix}|${place}`);
   const skew = Math.exp(0.3 * gaussian(rng));
-  const detour = rng.next() < detourShare ? 1.8 + rng.next() : 1;
+  const detour = rng.next() < detourShare ? 2 + 2.5 * rng.next() : 1;
   return Math.max(1, 0.85 * priorMs * skew * detour);
 }
 

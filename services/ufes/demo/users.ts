@@ -19,6 +19,7 @@ import { fetchRttMs, lastingRttMs } from './latency.ts';
 const seed = 'ufes-demo';
 const users = 100;
 const everyMs = 60;
+const settleMs = 3_000;
 
 interface User {
   readonly prefix: Prefix;
@@ -48,7 +49,10 @@ export const main: ServiceMain = (context) => {
       const geoip = await openGeoip({ state: context.state, city, asn, log: context.log });
       const world = populate(context, geoip);
       const collector = parseEndpoint(door.address);
-      cancel = context.clock.every(everyMs, () => void visit(world, collector));
+      // They come to a site that is open.
+      cancel = context.clock.after(settleMs, () => {
+        cancel = context.clock.every(everyMs, () => void visit(world, collector));
+      });
       context.ready(true);
     },
     async stop() {

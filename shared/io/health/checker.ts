@@ -83,6 +83,7 @@ export function createChecker(options: CheckerOptions): Checker {
     const { check, target } = one;
     const changed = observe(check, error === undefined, clock.nowMs());
     const { state, sinceMs, atMs } = check;
+    const isFirst = one.result.state === 'unknown';
     one.result = {
       target: target.id,
       state,
@@ -94,7 +95,8 @@ export function createChecker(options: CheckerOptions): Checker {
     };
     if (changed) {
       const where = `${target.address}:${target.port}`;
-      if (state === 'down') options.log.warn({ target: target.id, where, error }, 'health: down');
+      // What is down when first looked at is starting, as a rule; what goes down is news.
+      if (state === 'down') options.log[isFirst ? 'info' : 'warn']({ target: target.id, where, error }, 'health: down');
       else options.log.info({ target: target.id, where }, 'health: up');
     }
     options.onResult?.(one.result, changed);
