@@ -137,6 +137,14 @@ export const limits = {
     chain: 8,
     /** Answers remembered for the dashboard. */
     recentAnswers: 4_096,
+    /** Admin forces at a time: one bit each in a word of live state. */
+    forces: 32,
+    /** Between two steps of the shares that full PoPs keep (DNS.md, Room); on the wall clock, so that nodes step together. */
+    feedbackMs: 30_000,
+    /** Longest admin force or drain: what must hold longer is configuration. */
+    forceMs: 30 * 24 * 3_600_000,
+    /** One step of a share, at most. */
+    shareStep: 0.1,
     /** Waits for a first artefact or health verdict before answering from what it has. */
     startMs: 2_000,
   },
@@ -241,4 +249,5 @@ relation(
   limits.probe.journalBytes >= 4 * limits.probe.journalSegmentBytes,
   'the journal is deleted by segments, it must hold some',
 );
+relation(limits.dns.forces <= 32, 'a service holds its forces in the bits of one word');
 relation(limits.health.timeoutMs <= limits.health.intervalMs, 'one check at a time per target');
