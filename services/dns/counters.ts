@@ -1,29 +1,101 @@
-/** What the answer path counts, in plain numbers; read when metrics are scraped. */
+/**
+ * What the answer path counts: plain numbers in shared memory, a block a thread, each written by its thread alone and
+ * joined where metrics are scraped.
+ */
 import { type Rcode, rcodeNames } from '@ufes/core/dns/types.ts';
 
 const transports = ['udp', 'tcp'] as const;
 const rcodes = Object.keys(rcodeNames).map(Number) as Rcode[];
-const rcodeSpace = 17;
+const rcodeSpace = Math.max(...rcodes) + 1;
 
 /** Upper bounds of the latency buckets, microseconds; the last bucket is everything above. */
 export const latencyBoundsUs = [5, 10, 20, 50, 100, 200, 500, 1_000, 5_000, 20_000] as const;
 /** One query in this many is timed: reading the clock twice costs as much as a look-up. */
 export const timedEvery = 64;
 
+const latencyAt = transports.length * rcodeSpace;
+const latencySumAt = latencyAt + latencyBoundsUs.length + 1;
+/** Single counts, after the tables. */
+const singlesAt = latencySumAt + 1;
+/** By CookieState (core/dns/cookie.ts). */
+const cookiesAt = singlesAt + 7;
+const size = cookiesAt + 4;
+
 export class Counters {
-  /** By transport, then rcode. */
-  readonly queries = new Float64Array(transports.length * rcodeSpace);
-  readonly latency = new Float64Array(latencyBoundsUs.length + 1);
-  latencySumUs = 0;
-  /** Packets answered with silence: answers, and less than a header. */
-  drops = 0;
-  truncated = 0;
-  tcpRefused = 0;
+  readonly cells: Float64Array;
+  readonly latency: Float64Array;
+  /** Queries with a cookie, by CookieState. */
+  readonly cookies: Float64Array;
   readonly answers = new AnswerCounts();
   #seen = 0;
 
+  constructor(buffer = new SharedArrayBuffer(8 * size)) {
+    this.cells = new Float64Array(buffer);
+    this.latency = this.cells.subarray(latencyAt, latencySumAt);
+    this.cookies = this.cells.subarray(cookiesAt, size);
+  }
+
+  /** Packets answered with silence: answers, and less than a header. */
+  get drops(): number {
+    return this.cells[singlesAt]!;
+  }
+  set drops(value: number) {
+    this.cells[singlesAt] = value;
+  }
+
+  get truncated(): number {
+    return this.cells[singlesAt + 1]!;
+  }
+  set truncated(value: number) {
+    this.cells[singlesAt + 1] = value;
+  }
+
+  /** TCP connections ended, or not taken, to keep room for others. */
+  get tcpRefused(): number {
+    return this.cells[singlesAt + 2]!;
+  }
+  set tcpRefused(value: number) {
+    this.cells[singlesAt + 2] = value;
+  }
+
+  /** Answers that the system would not send. */
+  get sendErrors(): number {
+    return this.cells[singlesAt + 3]!;
+  }
+  set sendErrors(value: number) {
+    this.cells[singlesAt + 3] = value;
+  }
+
+  /** Entries for the query log and the like that found no room on their way to the main thread. */
+  get unremembered(): number {
+    return this.cells[singlesAt + 4]!;
+  }
+  set unremembered(value: number) {
+    this.cells[singlesAt + 4] = value;
+  }
+
+  /** Queries over a network's rate: left without an answer. */
+  get rateDropped(): number {
+    return this.cells[singlesAt + 5]!;
+  }
+  set rateDropped(value: number) {
+    this.cells[singlesAt + 5] = value;
+  }
+
+  /** The same: answered with TC. */
+  get rateSlipped(): number {
+    return this.cells[singlesAt + 6]!;
+  }
+  set rateSlipped(value: number) {
+    this.cells[singlesAt + 6] = value;
+  }
+
+  get latencySumUs(): number {
+    return this.cells[latencySumAt]!;
+  }
+
   count(overTcp: boolean, rcode: Rcode): void {
-    this.queries[(overTcp ? rcodeSpace : 0) + rcode]!++;
+    this.cells[(overTcp ? rcodeSpace : 0) + rcode]!++;
   }
 
   /** True for the query to time. */
@@ -34,49 +106,70 @@ export class Counters {
   took(us: number): void {
     let bucket = 0;
     while (bucket < latencyBoundsUs.length && us > latencyBoundsUs[bucket]!) bucket++;
-    this.latency[bucket]!++;
-    this.latencySumUs += us;
+    this.cells[latencyAt + bucket]!++;
+    this.cells[latencySumAt]! += us;
+  }
+
+  /** Adds what another thread counted. */
+  join(other: Counters): void {
+    for (const [i, value] of other.cells.entries()) this.cells[i]! += value;
+    this.answers.join(other.answers);
   }
 
   *queryCounts(): Generator<[labels: { transport: string; rcode: string }, value: number]> {
     for (const [t, transport] of transports.entries()) {
       for (const rcode of rcodes) {
-        const value = this.queries[t * rcodeSpace + rcode]!;
+        const value = this.cells[t * rcodeSpace + rcode]!;
         if (value > 0 || rcode === 0) yield [{ transport, rcode: rcodeNames[rcode] }, value];
       }
     }
   }
 }
 
+export interface AnswerLabels {
+  readonly service: string;
+  readonly pop: string;
+}
+
 /** Steered answers by service and PoP. Slots outlive swaps, so that counts only rise. */
 export class AnswerCounts {
-  #values = new Float64Array(64);
+  values: Float64Array;
+  readonly labels: AnswerLabels[] = [];
   readonly #slots = new Map<string, number>();
-  readonly #labels: { service: string; pop: string }[] = [];
+
+  constructor(slots = 64) {
+    this.values = new Float64Array(new SharedArrayBuffer(8 * slots));
+  }
 
   slot(service: string, pop: string): number {
     const key = `${service} ${pop}`;
     let slot = this.#slots.get(key);
     if (slot === undefined) {
-      slot = this.#labels.length;
+      slot = this.labels.length;
       this.#slots.set(key, slot);
-      this.#labels.push({ service, pop });
-      if (slot >= this.#values.length) {
-        const grown = new Float64Array(2 * this.#values.length);
-        grown.set(this.#values);
-        this.#values = grown;
+      this.labels.push({ service, pop });
+      if (slot >= this.values.length) {
+        const grown = new Float64Array(new SharedArrayBuffer(16 * this.values.length));
+        grown.set(this.values);
+        this.values = grown;
       }
     }
     return slot;
   }
 
   add(slot: number): void {
-    this.#values[slot]!++;
+    this.values[slot]!++;
   }
 
-  *entries(): Generator<[labels: { service: string; pop: string }, value: number]> {
-    for (const [slot, labels] of this.#labels.entries()) {
-      if (this.#values[slot]! > 0) yield [labels, this.#values[slot]!];
+  join(other: Pick<AnswerCounts, 'labels' | 'values'>): void {
+    for (const [slot, { service, pop }] of other.labels.entries()) {
+      this.values[this.slot(service, pop)]! += other.values[slot]!;
+    }
+  }
+
+  *entries(): Generator<[labels: AnswerLabels, value: number]> {
+    for (const [slot, labels] of this.labels.entries()) {
+      if (this.values[slot]! > 0) yield [labels, this.values[slot]!];
     }
   }
 }

@@ -37,7 +37,7 @@ export const main: ServiceMain = (context) => {
   });
   const listeners = createListeners({ endpoints: config.listeners.dns, answerer, clock, log, counters });
 
-  registerMetrics(registry, counters);
+  registerMetrics(registry, () => counters);
   registerPopGauge(registry, function* () {
     const { tables } = answerer;
     for (const [pop, { id }] of tables?.desired.pops.entries() ?? []) yield [{ pop: id }, liveState(tables!.live, pop)];

@@ -2,32 +2,58 @@
 import { Counter, Gauge, type Registry } from '@ufes/io/metrics.ts';
 import { type Counters, latencyBoundsUs, timedEvery } from './counters.ts';
 
-export function registerMetrics(registry: Registry, counters: Counters): void {
-  scraped(registry, 'ufes_dns_queries_total', 'Answers sent', ['rcode', 'transport'], () => counters.queryCounts());
+/** `read` joins the counts of all threads. */
+export function registerMetrics(registry: Registry, read: () => Counters): void {
+  scraped(registry, 'ufes_dns_queries_total', 'Answers sent', ['rcode', 'transport'], () => read().queryCounts());
   scraped(
     registry,
     'ufes_dns_answers_total',
     'Steered answers; pop is empty when none was named',
     ['service', 'pop'],
-    () => counters.answers.entries(),
+    () => read().answers.entries(),
   );
   scraped(
     registry,
     'ufes_dns_drops_total',
     'Packets left without an answer: answers themselves, and scraps',
     [],
-    () => [[{}, counters.drops]],
+    () => [[{}, read().drops]],
   );
-  scraped(registry, 'ufes_dns_truncated_total', 'Answers sent empty with TC', [], () => [[{}, counters.truncated]]);
-  scraped(registry, 'ufes_dns_tcp_evicted_total', 'TCP connections ended to make room for new ones', [], () => [
-    [{}, counters.tcpRefused],
+  scraped(registry, 'ufes_dns_truncated_total', 'Answers sent empty with TC', [], () => [[{}, read().truncated]]);
+  scraped(
+    registry,
+    'ufes_dns_rate_limited_total',
+    'Queries over UDP of networks over their rate: dropped, or slipped (told to use a cookie or TCP)',
+    ['action'],
+    () => [
+      [{ action: 'dropped' }, read().rateDropped],
+      [{ action: 'slipped' }, read().rateSlipped],
+    ],
+  );
+  scraped(registry, 'ufes_dns_cookies_total', 'Queries with a DNS cookie, by what it was', ['cookie'], () => [
+    [{ cookie: 'client' }, read().cookies[1]!],
+    [{ cookie: 'bad' }, read().cookies[2]!],
+    [{ cookie: 'valid' }, read().cookies[3]!],
   ]);
+  scraped(registry, 'ufes_dns_tcp_evicted_total', 'TCP connections ended to make room for new ones', [], () => [
+    [{}, read().tcpRefused],
+  ]);
+  scraped(registry, 'ufes_dns_send_errors_total', 'Answers that the system would not send', [], () => [
+    [{}, read().sendErrors],
+  ]);
+  scraped(
+    registry,
+    'ufes_dns_unremembered_total',
+    'Entries of the query log and of recent answers left out because there were too many',
+    [],
+    () => [[{}, read().unremembered]],
+  );
   const every = `of one query in ${timedEvery}`;
   scraped(registry, 'ufes_dns_answer_seconds_bucket', `Time from packet to answer, ${every}`, ['le'], () =>
-    latencyBuckets(counters),
+    latencyBuckets(read()),
   );
   scraped(registry, 'ufes_dns_answer_seconds_sum', `Sum of ufes_dns_answer_seconds, ${every}`, [], () => [
-    [{}, counters.latencySumUs / 1e6],
+    [{}, read().latencySumUs / 1e6],
   ]);
 }
 
