@@ -7,20 +7,26 @@
  *        ├ FORMERR      ├ referral
  *        ├ NOTIMP       ├ NXDOMAIN, NODATA
  *        └ BADVERS      └ SERVFAIL: no desired state yet
+ *
+ * Around it stands wire.ts: cookies, options, and the rate limit, over which an answer is short or none.
  */
+import { CookieState } from '@ufes/core/dns/cookie.ts';
 import { chooseClient, createClientChoice, scopeOf } from '@ufes/core/dns/ecs.ts';
-import { udpLimit } from '@ufes/core/dns/edns.ts';
 import { beginAnswer, createWriter, finishAnswer, Section, writeRecord } from '@ufes/core/dns/encode.ts';
 import { createQuery, Decoded, decodeQuery } from '@ufes/core/dns/message.ts';
 import { createNameKey, type NameKey, setNameKey } from '@ufes/core/dns/name.ts';
-import { Class, Rcode, Type } from '@ufes/core/dns/types.ts';
-import type { Address } from '@ufes/core/ip.ts';
+import { Class, ExtendedError, Rcode, Type } from '@ufes/core/dns/types.ts';
+import type { Address, Peer } from '@ufes/core/ip.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Clock } from '@ufes/core/ports.ts';
-import { createDecision, decide, Why } from '@ufes/core/steering/decide.ts';
+import { createDecision, decide, decidePinned, Why } from '@ufes/core/steering/decide.ts';
+import { findPrefix } from '@ufes/core/steering/prefixes.ts';
 import type { Counters } from './counters.ts';
-import type { ProbeQueries, RecentAnswers } from './recent.ts';
+import { explainText } from './explain-text.ts';
+import type { AnswerSink, ProbeSink } from './recent.ts';
+import { Admitted } from './rrl.ts';
 import type { SteeredService, Tables } from './tables.ts';
+import type { Wire } from './wire.ts';
 import { expand, Found, findName, type Lookup, type RrSet, rrsetOf, type Zone, type ZoneNode } from './zones.ts';
 
 /** Longest message over TCP (RFC 1035 §4.2.2). */
@@ -34,8 +40,9 @@ const anyTtlSeconds = 3_789;
 export interface AnswererInit {
   readonly clock: Clock;
   readonly counters: Counters;
-  readonly recent: RecentAnswers;
-  readonly probes: ProbeQueries;
+  readonly recent: AnswerSink;
+  readonly probes: ProbeSink;
+  readonly wire: Wire;
 }
 
 export class Answerer {
@@ -46,8 +53,9 @@ export class Answerer {
 
   readonly #clock: Clock;
   readonly #counters: Counters;
-  readonly #recent: RecentAnswers;
-  readonly #probes: ProbeQueries;
+  readonly #recent: AnswerSink;
+  readonly #probes: ProbeSink;
+  readonly #wire: Wire;
   readonly #query = createQuery();
   readonly #writer = createWriter(this.out);
   readonly #choice = createClientChoice();
@@ -62,10 +70,11 @@ export class Answerer {
     this.#counters = init.counters;
     this.#recent = init.recent;
     this.#probes = init.probes;
+    this.#wire = init.wire;
   }
 
   /** Length of the answer in `out`; 0: none is to be sent. */
-  answer(packet: Uint8Array, peer: Address, overTcp: boolean): number {
+  answer(packet: Uint8Array, peer: Peer, overTcp: boolean): number {
     const counters = this.#counters;
     const timed = counters.timed();
     const startedMs = timed ? this.#clock.monotonicMs() : 0;
@@ -77,22 +86,91 @@ export class Answerer {
     }
     this.#authoritative = false;
     this.#scope = 0;
-    beginAnswer(this.#writer, packet, query, overTcp ? tcpBytes : udpLimit(query.edns));
-    const rcode = decoded === Decoded.ok ? this.#respond(peer) : errorRcode(decoded);
-    if (this.#writer.overflow) counters.truncated++;
+    const admitted = this.#wire.admit(query, peer, packet.length, overTcp, this.#clock.nowMs());
+    if (admitted !== Admitted.yes) return this.#answerShortly(packet, decoded, admitted);
+    if (query.edns.cookie.present) counters.cookies[this.#wire.cookie]!++;
+    beginAnswer(this.#writer, packet, query, overTcp ? tcpBytes : this.#wire.udpLimit(query));
+    let rcode = decoded === Decoded.ok ? this.#respond(peer) : this.#refuse(decoded);
+    if (this.#writer.overflow) {
+      counters.truncated++;
+      if (this.#wire.wantsCookie(query)) rcode = this.#askForCookie();
+    }
     const length = finishAnswer(this.#writer, query, rcode, this.#authoritative, this.#scope);
     counters.count(overTcp, rcode);
     if (timed) counters.took((this.#clock.monotonicMs() - startedMs) * 1000);
     return length;
   }
 
+  /** To a network over its rate: nothing, or a few bytes that let a real client come back. */
+  #answerShortly(packet: Uint8Array, decoded: Decoded, admitted: Admitted): number {
+    const counters = this.#counters;
+    const query = this.#query;
+    if (admitted === Admitted.slipped && decoded === Decoded.ok) {
+      beginAnswer(this.#writer, packet, query, this.#wire.udpLimit(query));
+      this.#writer.overflow = true;
+      const rcode = query.edns.reply.hasCookie ? this.#askForCookie() : Rcode.noError;
+      const length = finishAnswer(this.#writer, query, rcode, false, 0);
+      if (this.#wire.afford(length)) {
+        counters.rateSlipped++;
+        counters.count(false, rcode);
+        return length;
+      }
+    }
+    counters.rateDropped++;
+    return 0;
+  }
+
+  /** RFC 7873 §5.2.3: an empty answer with a good cookie, to come back with. */
+  #askForCookie(): Rcode {
+    this.#writer.at = this.#query.questionEnd;
+    this.#writer.counts.fill(0);
+    this.#writer.overflow = false;
+    this.#authoritative = false;
+    this.#scope = 0;
+    return Rcode.badCookie;
+  }
+
+  /** What is no query that could be answered. */
+  #refuse(decoded: Decoded): Rcode {
+    const { reply } = this.#query.edns;
+    if (decoded === Decoded.cookieOnly) {
+      return this.#wire.cookie === CookieState.bad ? Rcode.badCookie : Rcode.noError;
+    }
+    if (decoded === Decoded.badVers) return Rcode.badVers;
+    if (decoded !== Decoded.notImp) return Rcode.formErr;
+    reply.error = ExtendedError.notSupported;
+    return Rcode.notImp;
+  }
+
   #respond(peer: Address): Rcode {
     const { tables } = this;
     const query = this.#query;
-    if (tables === undefined) return Rcode.servFail;
     if (query.type === Type.OPT || query.type === 0) return Rcode.formErr;
-    if (query.class !== Class.IN || query.type === Type.AXFR || query.type === Type.IXFR) return Rcode.refused;
+    if (query.class === Class.CH) return this.#answerChaos();
+    if (tables === undefined) return this.#fail(Rcode.servFail, ExtendedError.notReady);
+    if (query.class !== Class.IN) return this.#fail(Rcode.refused, ExtendedError.notSupported);
+    if (query.type === Type.AXFR || query.type === Type.IXFR) return this.#fail(Rcode.refused, ExtendedError.prohibited);
     return this.#resolve(tables, peer);
+  }
+
+  #fail(rcode: Rcode, error: ExtendedError): Rcode {
+    this.#query.edns.reply.error = error;
+    return rcode;
+  }
+
+  /** Who and what we are, for those who may know. */
+  #answerChaos(): Rcode {
+    const { type } = this.#query;
+    const text = this.#wire.chaos(this.#query);
+    if (text === undefined) return this.#fail(Rcode.refused, ExtendedError.prohibited);
+    this.#authoritative = true;
+    if (type === Type.TXT || type === Type.ANY) {
+      const { at, bytes } = this.#writer;
+      writeRecord(this.#writer, Section.answer, undefined, Type.TXT, 0, text);
+      // After the pointer to the name and the type.
+      bytes[at + 5] = Class.CH;
+    }
+    return Rcode.noError;
   }
 
   /** Follows the name, and CNAMEs inside our zones, to what answers it. */
@@ -110,18 +188,21 @@ export class Answerer {
         expand(lookup.node!, lookup);
       }
       const { found, node } = lookup;
-      if (found === Found.outside || node === undefined) return links === 0 ? Rcode.refused : Rcode.noError;
+      if (found === Found.outside || node === undefined) {
+        return links === 0 ? this.#fail(Rcode.refused, ExtendedError.notAuthoritative) : Rcode.noError;
+      }
       if (found === Found.referral && !(type === Type.DS && isCutItself(node, key))) {
         if (links === 0) this.#refer(tables, node);
         return Rcode.noError;
       }
       this.#authoritative = true;
       if (found === Found.missing) return this.#negative(node.zone!, Rcode.nxDomain);
-      if (node.service >= 0 && (type === Type.A || type === Type.AAAA)) {
+      if (node.service >= 0 && isSteered(tables.services[node.service]!, type)) {
         // RFC 7871 §7.2.1: links and their end have different scopes, and one answer has one.
         if (links > 0 && this.#query.edns.subnet.present) return this.#cutAfter(afterFirstLink);
-        return this.#steer(tables, tables.services[node.service]!, node.zone!, owner, type, peer);
+        return this.#steer(tables, tables.services[node.service]!, node, owner, type, peer);
       }
+      if (node.explains >= 0 && type === Type.TXT) return this.#explain(tables, node, owner, peer);
       if (type === Type.ANY) {
         writeRecord(this.#writer, Section.answer, owner, Type.HINFO, anyTtlSeconds, anyRdata);
         return Rcode.noError;
@@ -141,7 +222,7 @@ export class Answerer {
   #steer(
     tables: Tables,
     steered: SteeredService,
-    zone: Zone,
+    { zone, pinned }: ZoneNode,
     owner: Uint8Array | undefined,
     type: number,
     peer: Address,
@@ -149,30 +230,58 @@ export class Answerer {
     const decision = this.#decision;
     const { subnet } = this.#query.edns;
     chooseClient(subnet, peer, this.#choice);
-    decide(steered.prepared, tables.live, this.#choice.client, decision);
-    let written = 0;
-    if (decision.why === Why.fallback) {
-      const addresses = type === Type.A ? steered.fallback4 : steered.fallback6;
-      for (const address of addresses) {
-        writeRecord(this.#writer, Section.answer, owner, type, decision.ttlSeconds, address);
-        written++;
-      }
-    } else {
-      const addresses = type === Type.A ? steered.v4 : steered.v6;
-      for (let i = 0; i < decision.count; i++) {
-        const address = addresses[decision.candidates[i]!];
-        if (address === undefined) continue;
-        writeRecord(this.#writer, Section.answer, owner, type, decision.ttlSeconds, address);
-        written++;
-      }
-    }
+    if (pinned >= 0) decidePinned(steered.prepared, this.#choice, peer, pinned, decision);
+    else decide(steered.prepared, tables.live, this.#choice, peer, decision);
+    const written = this.#writeSteered(steered, owner, type);
     this.#remember(tables, steered);
+    if (tables.staleAtMs < this.#clock.nowMs()) this.#query.edns.reply.error = ExtendedError.staleAnswer;
     if (written === 0) {
-      const ttlMax = decision.why === Why.nodata ? steered.service.ttlSecondsMin : zone.negativeTtl;
-      return this.#negative(zone, Rcode.noError, ttlMax);
+      const ttlMax = decision.why === Why.nodata ? steered.service.ttlSecondsMin : zone!.negativeTtl;
+      return this.#negative(zone!, Rcode.noError, ttlMax);
     }
-    if (subnet.present) {
-      this.#scope = scopeOf(subnet, this.#choice, decision.scope, scopedBy(decision));
+    if (subnet.present) this.#scope = scopeOf(subnet, this.#choice, decision.scope, decision.scoped);
+    return Rcode.noError;
+  }
+
+  /** Records of the PoPs decided for, whatever the type; returns how many. */
+  #writeSteered(steered: SteeredService, owner: Uint8Array | undefined, type: number): number {
+    const { candidates, count, why, ttlSeconds } = this.#decision;
+    let written = 0;
+    if (type !== Type.A && type !== Type.AAAA) {
+      if (count === 0 && why !== Why.fallback) return 0;
+      for (let i = 0; i < steered.bindings.length; i++) {
+        const binding = steered.bindings[i]!;
+        if (binding.type !== type) continue;
+        const one = count === 1 ? binding.single[candidates[0]!]! : binding.fallback;
+        const rdata = count > 1 ? binding.join(candidates, count) : one;
+        writeRecord(this.#writer, Section.answer, owner, type, ttlSeconds, rdata);
+        written++;
+      }
+      return written;
+    }
+    if (why === Why.fallback) {
+      const addresses = type === Type.A ? steered.fallback4 : steered.fallback6;
+      for (let i = 0; i < addresses.length; i++, written++) {
+        writeRecord(this.#writer, Section.answer, owner, type, ttlSeconds, addresses[i]!);
+      }
+      return written;
+    }
+    const addresses = type === Type.A ? steered.v4 : steered.v6;
+    for (let i = 0; i < count; i++) {
+      const address = addresses[candidates[i]!];
+      if (address === undefined) continue;
+      writeRecord(this.#writer, Section.answer, owner, type, ttlSeconds, address);
+      written++;
+    }
+    return written;
+  }
+
+  /** `_ufes-explain.NAME`: the decision in words, for those who may know. Never from a cache. */
+  #explain(tables: Tables, node: ZoneNode, owner: Uint8Array | undefined, peer: Address): Rcode {
+    if (findPrefix(tables.explainClients, peer) === 0) return this.#fail(Rcode.refused, ExtendedError.prohibited);
+    const { subnet } = this.#query.edns;
+    for (const rdata of explainText(tables, node.explains, subnet, peer, this.#clock.nowMs())) {
+      writeRecord(this.#writer, Section.answer, owner, Type.TXT, 0, rdata);
     }
     return Rcode.noError;
   }
@@ -183,7 +292,7 @@ export class Answerer {
     const first = decision.count > 0 ? decision.candidates[0]! : service.candidates.length;
     this.#counters.answers.add(steered.counts[first]!);
     const pop = decision.count > 0 ? tables.desired.pops[service.candidates[first]!.pop]!.id : '';
-    this.#recent.add(this.#clock.nowMs(), service.name, pop, this.#choice, this.#query.edns.subnet);
+    this.#recent.addAnswer(this.#clock.nowMs(), service.name, pop, this.#choice, this.#query.edns.subnet);
   }
 
   /** ID-POP, one label below the probe zone: any cut at a hyphen that leaves the id of a PoP. -1: no probe name. */
@@ -195,7 +304,7 @@ export class Answerer {
       if (pop === undefined) continue;
       const { subnet } = this.#query.edns;
       chooseClient(subnet, peer, this.#choice);
-      this.#probes.add(label.slice(0, at), name, this.#clock.nowMs(), peer, this.#choice, subnet);
+      this.#probes.addProbe(label.slice(0, at), name, this.#clock.nowMs(), peer, this.#choice, subnet);
       this.#authoritative = true;
       const { type } = this.#query;
       const address = type === Type.A ? pop.v4 : type === Type.AAAA ? pop.v6 : undefined;
@@ -242,14 +351,11 @@ export class Answerer {
   }
 }
 
-function errorRcode(decoded: Decoded): Rcode {
-  if (decoded === Decoded.notImp) return Rcode.notImp;
-  return decoded === Decoded.badVers ? Rcode.badVers : Rcode.formErr;
-}
-
-/** The ranking of the map had a part in it, so the answer holds for the leaf alone. */
-export function scopedBy(decision: { readonly why: Why; readonly ranking: number }): boolean {
-  return decision.ranking >= 0 && (decision.why === Why.map || decision.why === Why.servePreferred);
+/** A, AAAA, and the bindings that the service has. */
+function isSteered({ bindings }: SteeredService, type: number): boolean {
+  if (type === Type.A || type === Type.AAAA) return true;
+  for (let i = 0; i < bindings.length; i++) if (bindings[i]!.type === type) return true;
+  return false;
 }
 
 function isCutItself(cut: ZoneNode, key: NameKey): boolean {

@@ -2,12 +2,12 @@
  * Where packets come from. One answer function stands behind every source, so that UDP by node:dgram, UDP by batched
  * system calls and TCP give the same answers and are tested by the same cases.
  */
-import type { Address } from '@ufes/core/ip.ts';
+import type { Peer } from '@ufes/core/ip.ts';
 
 /** Answers one message into `out`; 0: silence. `out` holds the answer until the next call. */
 export interface AnswerFunction {
   readonly out: Uint8Array;
-  answer(packet: Uint8Array, peer: Address, overTcp: boolean): number;
+  answer(packet: Uint8Array, peer: Peer, overTcp: boolean): number;
 }
 
 export interface BatchSource {
@@ -21,14 +21,17 @@ export interface BatchSource {
   close(): Promise<void>;
 }
 
+/** Whoever it is. */
+export const noPeer: Peer = { family: 6, hi: 0, lo: 0, tailHi: 0, tailLo: 0 };
+
 /** Addresses of peers repeat; the last one parsed is kept. */
-export function peerMemo(parse: (text: string) => Address | undefined): (text: string) => Address {
+export function peerMemo(parse: (text: string) => Peer | undefined): (text: string) => Peer {
   let lastText = '';
-  let last: Address = { family: 4, hi: 0, lo: 0 };
+  let last: Peer = noPeer;
   return (text) => {
     if (text === lastText) return last;
     const zone = text.indexOf('%');
-    last = parse(zone < 0 ? text : text.slice(0, zone)) ?? { family: 6, hi: 0, lo: 0 };
+    last = parse(zone < 0 ? text : text.slice(0, zone)) ?? noPeer;
     lastText = text;
     return last;
   };

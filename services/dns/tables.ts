@@ -3,11 +3,14 @@
  * and put in service by one assignment, so that no query sees half of a change.
  */
 import { type DesiredService, type DesiredState, groupKey } from '@ufes/core/desired.ts';
-import { addressBytes } from '@ufes/core/ip.ts';
+import { addressBytes, parsePrefix } from '@ufes/core/ip.ts';
+import { limits } from '@ufes/core/limits.ts';
 import type { LiveView } from '@ufes/core/live.ts';
-import { type PreparedService, prepareService } from '@ufes/core/steering/decide.ts';
 import type { SteeringMap } from '@ufes/core/steering/map.ts';
+import { type PreparedService, prepareService } from '@ufes/core/steering/prepare.ts';
+import { compilePrefixes, type PrefixTable } from '@ufes/core/steering/prefixes.ts';
 import type { Version } from '@ufes/core/version.ts';
+import { type Binding, compileBindings } from './bindings.ts';
 import type { AnswerCounts } from './counters.ts';
 import { compileNames, type Names } from './zones.ts';
 
@@ -20,6 +23,7 @@ export interface SteeredService {
   /** Of the all-down rule `fallback`. */
   readonly fallback4: readonly Uint8Array[];
   readonly fallback6: readonly Uint8Array[];
+  readonly bindings: readonly Binding[];
   /** Candidate index → slot in the counts of answers; the last is "no PoP". */
   readonly counts: Uint32Array;
 }
@@ -34,10 +38,14 @@ export interface Tables {
   readonly desired: DesiredState;
   readonly map: SteeringMap | undefined;
   readonly mapVersion: Version | undefined;
+  /** From then on the map's measurements are too old to be passed over in silence. */
+  readonly staleAtMs: number;
   readonly names: Names;
   /** By index in `desired.services`. */
   readonly services: readonly SteeredService[];
   readonly probePops: ReadonlyMap<string, ProbePop>;
+  /** Peers that may ask why. */
+  readonly explainClients: PrefixTable;
   /** Of `desired.pops`. */
   readonly live: LiveView;
 }
@@ -66,6 +74,7 @@ export function buildTables(init: TablesInit): Tables {
       v6: candidates.map(({ v6 }) => wireAddress(v6)),
       fallback4: fallback.filter(({ family }) => family === 4).flatMap(({ address }) => wireAddress(address) ?? []),
       fallback6: fallback.filter(({ family }) => family === 6).flatMap(({ address }) => wireAddress(address) ?? []),
+      bindings: compileBindings(service),
       counts: Uint32Array.from([...candidates.map(({ pop }) => popIds[pop]!), ''], (pop) =>
         counts.slot(service.id, pop),
       ),
@@ -74,7 +83,12 @@ export function buildTables(init: TablesInit): Tables {
   const probePops = new Map(
     desired.pops.map(({ id, vips }, pop) => [id, { pop, v4: wireAddress(vips.v4), v6: wireAddress(vips.v6) }]),
   );
-  return { desired, map, mapVersion, names: init.names ?? compileNames(desired), services, probePops, live };
+  const mayAsk = (desired.debug?.explainClients ?? []).flatMap((text) => parsePrefix(text) ?? []);
+  const explainClients = compilePrefixes(mayAsk.map((prefix) => ({ prefix, value: 1 })));
+  const isMeasured = map !== undefined && map.cells.v4.length + map.cells.v6hi.length > 0;
+  const staleAtMs = isMeasured ? map.createdAtMs + limits.dns.staleMs : Number.POSITIVE_INFINITY;
+  const names = init.names ?? compileNames(desired);
+  return { desired, map, mapVersion, staleAtMs, names, services, probePops, explainClients, live };
 }
 
 function wireAddress(text: string | undefined): Uint8Array | undefined {

@@ -5,13 +5,13 @@
  * `tcpIdleMs` ends, however slowly it dribbles bytes; one that does not read its answers is not read from.
  */
 import { createServer, isIPv6, type Server, type Socket } from 'node:net';
-import { parseAddress } from '@ufes/core/ip.ts';
+import { parsePeer } from '@ufes/core/ip.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Clock, Log } from '@ufes/core/ports.ts';
 import { type Endpoint, formatEndpoint } from '@ufes/io/address.ts';
 import { bindError } from './bind-error.ts';
 import type { Counters } from './counters.ts';
-import type { AnswerFunction, BatchSource } from './source.ts';
+import { type AnswerFunction, type BatchSource, noPeer } from './source.ts';
 
 const messageBytesMax = 65_535;
 
@@ -105,7 +105,7 @@ class Connection {
     this.#init = init;
     this.#bounds = bounds;
     this.#owner = owner;
-    this.#peer = parseAddress(socket.remoteAddress ?? '') ?? { family: 6 as const, hi: 0, lo: 0 };
+    this.#peer = parsePeer(socket.remoteAddress ?? '') ?? noPeer;
     this.#restartIdle();
     socket.on('data', (chunk: Buffer) => this.#take(chunk));
     socket.on('drain', () => this.#resume());

@@ -1,8 +1,9 @@
 /** For tests: packets built by hand, a small desired state, maps from intervals, answers read by dns-packet. */
 import { type DesiredRecord, type DesiredService, type DesiredState, groupKey } from '@ufes/core/desired.ts';
+import { createCookieKeys, setCookieKeys } from '@ufes/core/dns/cookie.ts';
 import { parseMaster } from '@ufes/core/dns/master.ts';
 import { nameToWire } from '@ufes/core/dns/name.ts';
-import { addressBytes, parseAddress } from '@ufes/core/ip.ts';
+import { addressBytes, parseAddress, parsePeer } from '@ufes/core/ip.ts';
 import { createLive, type LiveView } from '@ufes/core/live.ts';
 import type { IntervalIndex, MapGroup, SteeringMap } from '@ufes/core/steering/map.ts';
 import { ManualClock } from '@ufes/io/clock.ts';
@@ -10,7 +11,9 @@ import packet, { type Opt, type Record as PacketRecord } from 'dns-packet';
 import { Answerer } from './answer.ts';
 import { Counters } from './counters.ts';
 import { ProbeQueries, RecentAnswers } from './recent.ts';
+import { createRateTable } from './rrl.ts';
 import { buildTables, type Tables } from './tables.ts';
+import { Wire, type WireOptions } from './wire.ts';
 
 const zoneText = `
 @        SOA ns1 host 7 7200 900 1209600 60
@@ -255,13 +258,31 @@ export interface Answer {
   readonly bytes: Uint8Array;
 }
 
-export function harness(desired: DesiredState | undefined = desiredState(), map?: SteeringMap): Harness {
+export const plainWire: WireOptions = {
+  nsid: new Uint8Array(0),
+  cookies: true,
+  rateLimit: { answersPerSecond: 0, slip: 2 },
+  udpBytesWithoutCookie: 1232,
+  chaos: new Map(),
+};
+
+export function testWire(over: Partial<WireOptions> = {}): Wire {
+  const cookieKeys = createCookieKeys();
+  setCookieKeys(cookieKeys, new Uint8Array(16).fill(1), new Uint8Array(16).fill(2), new Uint8Array(16).fill(3));
+  return new Wire({ ...plainWire, ...over }, { cookieKeys, rates: createRateTable(1) });
+}
+
+export function harness(
+  desired: DesiredState | undefined = desiredState(),
+  map?: SteeringMap,
+  over: Partial<WireOptions> = {},
+): Harness {
   const clock = new ManualClock();
   const counters = new Counters();
   const recent = new RecentAnswers();
   const probes = new ProbeQueries();
   const live = createLive();
-  const answerer = new Answerer({ clock, counters, recent, probes });
+  const answerer = new Answerer({ clock, counters, recent, probes, wire: testWire(over) });
   const use = (next: DesiredState, nextMap?: SteeringMap): Tables => {
     const mapVersion = nextMap && { ms: 1_764_000_000_001, writer: 'bbbbbb' };
     const { tables } = answerer;
@@ -278,7 +299,7 @@ export function harness(desired: DesiredState | undefined = desiredState(), map?
   };
   if (desired !== undefined) use(desired, map);
   const raw: Harness['raw'] = (bytes, peer = '127.0.0.1', overTcp = false) => {
-    const length = answerer.answer(bytes, parseAddress(peer)!, overTcp);
+    const length = answerer.answer(bytes, parsePeer(peer)!, overTcp);
     return length === 0 ? undefined : answerer.out.slice(0, length);
   };
   return {

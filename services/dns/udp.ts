@@ -1,7 +1,7 @@
 /** UDP by node:dgram: works everywhere node does. One socket an address, never shared: a second instance gets EADDRINUSE. */
 import { createSocket, type Socket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
-import { parseAddress } from '@ufes/core/ip.ts';
+import { parsePeer } from '@ufes/core/ip.ts';
 import type { Log } from '@ufes/core/ports.ts';
 import { type Endpoint, formatEndpoint } from '@ufes/io/address.ts';
 import { bindError } from './bind-error.ts';
@@ -9,7 +9,7 @@ import { type AnswerFunction, type BatchSource, peerMemo } from './source.ts';
 
 export function createDgramSource(endpoint: Endpoint, answerer: AnswerFunction, log: Log): BatchSource {
   const label = `udp ${formatEndpoint(endpoint)}`;
-  const peerOf = peerMemo(parseAddress);
+  const peerOf = peerMemo(parsePeer);
   let socket: Socket | undefined;
   let port = endpoint.port;
 

@@ -17,6 +17,13 @@ export interface Prefix extends Address {
   length: number;
 }
 
+/** Whom we talk to, by the whole address: DNS cookies are bound to all of it. */
+export interface Peer extends Address {
+  /** Bits 64–95 and 96–127 of an IPv6 address; 0 for IPv4. */
+  tailHi: number;
+  tailLo: number;
+}
+
 const v4Pattern = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;
 
 /** The 16 bytes (v6) or 4 bytes (v4) of an address in text, or undefined when it is none. A zone (`%eth0`) is refused. */
@@ -56,6 +63,15 @@ export function addressOf(bytes: Uint8Array): Address {
 
 export function be32(bytes: Uint8Array, at: number): number {
   return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
+}
+
+/** As `parseAddress`, whole. */
+export function parsePeer(text: string): Peer | undefined {
+  const bytes = addressBytes(text);
+  if (bytes === undefined) return undefined;
+  const address = addressOf(bytes);
+  const whole = address.family === 6;
+  return { ...address, tailHi: whole ? be32(bytes, 8) : 0, tailLo: whole ? be32(bytes, 12) : 0 };
 }
 
 /** `192.0.2.0/24`, `2001:db8::/48`, or an address (full length: /32, and /64 for v6). Bits beyond the length are cleared. */

@@ -137,6 +137,38 @@ export const limits = {
     chain: 8,
     /** Answers remembered for the dashboard. */
     recentAnswers: 4_096,
+    /** More than cores of any machine; each holds a few megabytes. */
+    threads: 64,
+    /** Datagrams taken in by one system call: more gains nothing, and each waits for those before it. */
+    batch: 64,
+    /** A query with every option is a few hundred bytes; a longer datagram is cut, and answered with FORMERR. */
+    queryBytes: 4_096,
+    /** Of each UDP socket: a tenth of a second's queries at full load. */
+    socketBufferBytes: 4 << 20,
+    /** An idle thread looks for orders this often; a busy one after each batch. */
+    idleThreadMs: 50,
+    /** Time a busy thread gives to building new tables between two batches. */
+    sliceMs: 0.5,
+    /** Records or services in one message to a thread: read within a slice or two. */
+    handOver: 100,
+    /** What threads saw is gathered this often. */
+    gatherMs: 100,
+    /** A thread that failed is started again after this. */
+    threadRestartMs: 100,
+    /** A thread must have read its tables and be ready within this. */
+    threadStartMs: 20_000,
+    /** Lines of the query log that wait for the disk. */
+    queryLogBytes: 8 << 20,
+    /** Sets of four networks whose rate is known (64 bytes a set), a power of two: 65,536 networks that ask at once. */
+    rateSets: 16_384,
+    /** Name server id (RFC 5001) and CHAOS texts: they ride in every answer that asks, so they stay short. */
+    serverIdBytes: 64,
+    /** RFC 7873 §7.1 wants a new key at most every 36 days; the old one is of use for an hour, so a day is no effort. */
+    cookieKeyMs: 24 * 3_600_000,
+    /** Nodes look for new cookie keys this often: far less than the hour for which the old ones are believed. */
+    cookiePollMs: 60_000,
+    /** A map of measurements that is this old is said to be (RFC 8914, Stale Answer): it is made anew every few seconds. */
+    staleMs: 24 * 3_600_000,
     /** Admin forces at a time: one bit each in a word of live state. */
     forces: 32,
     /** Between two steps of the shares that full PoPs keep (DNS.md, Room); on the wall clock, so that nodes step together. */
@@ -191,7 +223,19 @@ export const limits = {
     successes: 5,
     /** A vote older than this many intervals no longer counts (DNS.md, Health). */
     voteIntervals: 3,
+    /** Where so many vantages are live, it takes a majority of this many to move a PoP. */
+    quorum: 3,
+    /** Other PoPs that an edge checks: each PoP has so many edges' votes, and a check costs two handshakes a second. */
+    neighbours: 5,
     bodyBytes: 4 << 10,
+    /** First checks of many targets start this far apart: a node that starts knows all soon, without a storm. */
+    rampMs: 5,
+    /** The longest external verdict: who needs longer changes the configuration. */
+    verdictMsMax: 7 * 86_400_000,
+    reasonChars: 200,
+    /** Changes of state that come together are kept on disk in one write; the age of what is kept is known this well. */
+    keepMs: 500,
+    keepAgainMs: 60_000,
   },
   controller: {
     /** One file of objects: a Secret or a long EndpointSlice list fits many times. */

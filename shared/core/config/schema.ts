@@ -204,6 +204,45 @@ export const configSchema = Type.Object(
     origins: byId(originSchema),
     zones: Type.Record(dnsName, zoneSchema, { default: {} }),
     services: byId(serviceSchema),
+    dns: Type.Object(
+      {
+        nsid: Type.Optional(text('name server id for who asks (RFC 5001)', { maxLength: limits.dns.serverIdBytes })),
+        chaos: Type.Object(
+          {
+            version: Type.Optional(
+              text('answer to version.bind and version.server', { maxLength: limits.dns.serverIdBytes }),
+            ),
+            id: Type.Optional(text('answer to id.server and hostname.bind', { maxLength: limits.dns.serverIdBytes })),
+          },
+          { ...closed, default: {}, description: 'names of class CHAOS; without an answer they are refused' },
+        ),
+        cookies: Type.Boolean({ default: true, description: 'DNS cookies (RFC 7873, 9018)' }),
+        rateLimit: Type.Object(
+          {
+            answersPerSecond: Type.Integer({
+              minimum: 0,
+              maximum: 1_000_000,
+              default: 1_000,
+              description: 'over UDP to one client network, /24 or /56; 0: no limit',
+            }),
+            slip: Type.Integer({
+              minimum: 1,
+              maximum: 100,
+              default: 2,
+              description: 'of the queries over it, one in this many is told to use TCP',
+            }),
+          },
+          { ...closed, default: {}, description: 'not for clients with a valid cookie, nor over TCP' },
+        ),
+        udpBytesWithoutCookie: Type.Integer({
+          minimum: 0,
+          maximum: limits.dns.udpBytes,
+          default: limits.dns.udpBytes,
+          description: 'longer answers over UDP are truncated for clients without a valid cookie; 0: all are',
+        }),
+      },
+      { ...closed, default: {}, description: 'how names are answered, whatever the answer' },
+    ),
     probes: Type.Object(
       {
         zone: Type.Optional(text('ID-POP.ZONE answers that PoP; must be at or below one of our zones')),

@@ -18,8 +18,9 @@ export type Section = (typeof Section)[keyof typeof Section];
 export interface Writer {
   readonly bytes: Uint8Array;
   at: number;
-  /** Where records must end; the OPT has its room after it. */
+  /** Where records must end; the OPT has its room after it, up to `end`. */
   limit: number;
+  end: number;
   overflow: boolean;
   /** By Section. */
   readonly counts: Uint16Array;
@@ -32,6 +33,7 @@ export function createWriter(bytes: Uint8Array): Writer {
     bytes,
     at: 0,
     limit: 0,
+    end: 0,
     overflow: false,
     counts: new Uint16Array(3),
     labels: new Uint16Array(rememberedMax),
@@ -45,6 +47,7 @@ export function beginAnswer(writer: Writer, packet: Uint8Array, query: Query, li
   const end = query.hasQuestion ? query.questionEnd : headerBytes;
   for (let i = 0; i < end; i++) bytes[i] = packet[i]!;
   writer.at = end;
+  writer.end = limit;
   writer.limit = limit - answerOptBytes(query.edns);
   writer.overflow = end > writer.limit;
   writer.counts.fill(0);
@@ -76,7 +79,7 @@ export function finishAnswer(
   putWord(bytes, 8, counts[Section.authority]!);
   putWord(bytes, 10, counts[Section.additional]! + (query.edns.present ? 1 : 0));
   if (!query.edns.present) return writer.at;
-  return writeAnswerOpt(bytes, writer.at, query.edns, rcode, scope);
+  return writeAnswerOpt(bytes, writer.at, writer.end, query.edns, rcode, scope);
 }
 
 /** Writes a record of class IN. `owner` undefined: the name asked for. `rdata` is uncompressed. */

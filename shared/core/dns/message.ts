@@ -3,7 +3,7 @@
  *
  *     header  question  answer, authority (skipped over)  additional (OPT is read)  nothing after
  */
-import { createEdns, type Edns, readOpt } from './edns.ts';
+import { createEdns, type Edns, readOpt, resetEdns } from './edns.ts';
 import { createNameKey, type NameKey, readNameKey, skipName } from './name.ts';
 import { Opcode, Type } from './types.ts';
 
@@ -17,6 +17,8 @@ export const Decoded = {
   formErr: 2,
   notImp: 3,
   badVers: 4,
+  /** No question, but a cookie: who sends it wants a server cookie (RFC 7873 §5.4). */
+  cookieOnly: 5,
 } as const;
 export type Decoded = (typeof Decoded)[keyof typeof Decoded];
 
@@ -48,15 +50,16 @@ export function createQuery(): Query {
 export function decodeQuery(packet: Uint8Array, query: Query): Decoded {
   query.hasQuestion = false;
   query.questionEnd = headerBytes;
-  query.edns.present = false;
-  query.edns.subnet.present = false;
+  resetEdns(query.edns);
   if (packet.length < headerBytes) return Decoded.drop;
   if ((packet[2]! & 0x80) !== 0) return Decoded.drop;
   query.opcode = (packet[2]! >> 3) & 15;
   const wellFormed = readSections(packet, query);
   if (query.opcode !== Opcode.query) return Decoded.notImp;
-  if (!wellFormed || !query.hasQuestion) return Decoded.formErr;
+  if (!wellFormed) return Decoded.formErr;
   if (query.edns.present && query.edns.version !== 0) return Decoded.badVers;
+  if (!query.hasQuestion)
+    return query.edns.cookie.present && word(packet, 4) === 0 ? Decoded.cookieOnly : Decoded.formErr;
   return Decoded.ok;
 }
 

@@ -81,7 +81,16 @@ export const Class = { IN: 1, CH: 3, ANY: 255 } as const;
 
 export const Opcode = { query: 0 } as const;
 
-export const Rcode = { noError: 0, formErr: 1, servFail: 2, nxDomain: 3, notImp: 4, refused: 5, badVers: 16 } as const;
+export const Rcode = {
+  noError: 0,
+  formErr: 1,
+  servFail: 2,
+  nxDomain: 3,
+  notImp: 4,
+  refused: 5,
+  badVers: 16,
+  badCookie: 23,
+} as const;
 export type Rcode = (typeof Rcode)[keyof typeof Rcode];
 export const rcodeNames: Readonly<Record<Rcode, string>> = {
   0: 'NOERROR',
@@ -91,9 +100,22 @@ export const rcodeNames: Readonly<Record<Rcode, string>> = {
   4: 'NOTIMP',
   5: 'REFUSED',
   16: 'BADVERS',
+  23: 'BADCOOKIE',
 };
 
-export const Option = { clientSubnet: 8 } as const;
+/** EDNS options: RFC 5001, 7871, 7873, 7828, 8914. */
+export const Option = { nsid: 3, clientSubnet: 8, cookie: 10, keepalive: 11, extendedError: 15 } as const;
+
+/** Extended DNS errors we say (RFC 8914 §4). */
+export const ExtendedError = {
+  none: -1,
+  staleAnswer: 3,
+  notReady: 14,
+  prohibited: 18,
+  notAuthoritative: 20,
+  notSupported: 21,
+} as const;
+export type ExtendedError = (typeof ExtendedError)[keyof typeof ExtendedError];
 
 const namesByType = new Map(Object.entries(layouts).map(([name, { type }]) => [type, name]));
 
