@@ -7,12 +7,13 @@ import { addressBytes, parsePrefix } from '@ufes/core/ip.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { LiveView } from '@ufes/core/live.ts';
 import type { SteeringMap } from '@ufes/core/steering/map.ts';
-import { type PreparedService, prepareService } from '@ufes/core/steering/prepare.ts';
 import { compilePrefixes, type PrefixTable } from '@ufes/core/steering/prefixes.ts';
+import { type PreparedService, prepareService } from '@ufes/core/steering/prepare.ts';
 import type { Version } from '@ufes/core/version.ts';
 import { type Binding, compileBindings } from './bindings.ts';
 import type { AnswerCounts } from './counters.ts';
-import { compileNames, type Names } from './zones.ts';
+import { runThrough, type Slices } from './slices.ts';
+import { compileNamesInSlices, type Names } from './zones.ts';
 
 export interface SteeredService {
   readonly service: DesiredService;
@@ -62,12 +63,20 @@ export interface TablesInit {
 
 /** Throws ZONE_INVALID when the desired state cannot be served. */
 export function buildTables(init: TablesInit): Tables {
+  return runThrough(buildTablesInSlices(init));
+}
+
+/** The same, a few services at a time. */
+export function* buildTablesInSlices(init: TablesInit): Slices<Tables> {
   const { desired, map, mapVersion, live, counts } = init;
   const popIds = desired.pops.map((pop) => pop.id);
-  const services = desired.services.map((service, row): SteeredService => {
+  const names = init.names ?? (yield* compileNamesInSlices(desired));
+  const services: SteeredService[] = [];
+  for (const [row, service] of desired.services.entries()) {
+    if (row % slice === 0) yield;
     const { candidates, allDown } = service;
     const fallback = allDown.rule === 'fallback' ? allDown.addresses : [];
-    return {
+    services.push({
       service,
       prepared: prepareService(service, groupKey(service, desired.pops), popIds, map, row),
       v4: candidates.map(({ v4 }) => wireAddress(v4)),
@@ -78,8 +87,8 @@ export function buildTables(init: TablesInit): Tables {
       counts: Uint32Array.from([...candidates.map(({ pop }) => popIds[pop]!), ''], (pop) =>
         counts.slot(service.id, pop),
       ),
-    };
-  });
+    });
+  }
   const probePops = new Map(
     desired.pops.map(({ id, vips }, pop) => [id, { pop, v4: wireAddress(vips.v4), v6: wireAddress(vips.v6) }]),
   );
@@ -87,9 +96,11 @@ export function buildTables(init: TablesInit): Tables {
   const explainClients = compilePrefixes(mayAsk.map((prefix) => ({ prefix, value: 1 })));
   const isMeasured = map !== undefined && map.cells.v4.length + map.cells.v6hi.length > 0;
   const staleAtMs = isMeasured ? map.createdAtMs + limits.dns.staleMs : Number.POSITIVE_INFINITY;
-  const names = init.names ?? compileNames(desired);
   return { desired, map, mapVersion, staleAtMs, names, services, probePops, explainClients, live };
 }
+
+/** Services between two yields. */
+const slice = 4;
 
 function wireAddress(text: string | undefined): Uint8Array | undefined {
   return text === undefined ? undefined : addressBytes(text);

@@ -8,12 +8,13 @@
  *
  * Built whole at every swap and never changed after. Reading allocates nothing.
  */
-import type { DesiredState, DesiredZone } from '@ufes/core/desired.ts';
+import type { DesiredService, DesiredState, DesiredZone } from '@ufes/core/desired.ts';
 import {
   createNameKey,
   isWithin,
   lowerName,
   type NameKey,
+  nameBytesMax,
   nameToText,
   nameToWire,
   parentName,
@@ -22,6 +23,8 @@ import {
 import { parseRdata } from '@ufes/core/dns/rdata.ts';
 import { Type, typeNumber } from '@ufes/core/dns/types.ts';
 import { OperatingError } from '@ufes/core/errors.ts';
+import { runThrough, type Slices } from './slices.ts';
+import { SteeredNames } from './steered-names.ts';
 
 export interface RrSet {
   readonly type: number;
@@ -52,10 +55,16 @@ export interface ZoneNode {
   probe: boolean;
   /** Number of the steered service at this name, -1: none. */
   service: number;
+  /** The candidate of `service` that this name pins, -1: it is the service's own name. */
+  pinned: number;
+  /** Number of the service whose decisions this name explains, -1: none. */
+  explains: number;
 }
 
 export interface Names {
   readonly table: NameTable;
+  /** Of those in the table that are answered by a service, where they stand. */
+  readonly steered: SteeredNames;
   /** Services that cannot be answered where they stand, with the reason. */
   readonly unserved: { readonly service: string; readonly reason: string }[];
 }
@@ -81,22 +90,26 @@ export class NameTable {
   readonly #mask: number;
   readonly #slots: Int32Array;
   readonly #hashes: Int32Array;
-  readonly #nodes: readonly ZoneNode[];
+  readonly #nodes: ZoneNode[] = [];
+  readonly #key = createNameKey();
 
-  constructor(nodes: readonly ZoneNode[]) {
-    const size = 2 ** Math.ceil(Math.log2(2 * nodes.length + 2));
+  /** For `count` nodes, which are then added one by one. */
+  constructor(count: number) {
+    const size = 2 ** Math.ceil(Math.log2(2 * count + 2));
     this.#mask = size - 1;
     this.#slots = new Int32Array(size).fill(-1);
-    this.#hashes = new Int32Array(nodes.length);
-    this.#nodes = nodes;
-    const key = createNameKey();
-    for (const [i, node] of nodes.entries()) {
-      setNameKey(key, node.name);
-      this.#hashes[i] = key.hash[0]!;
-      let slot = slotOf(key.hash[0]!) & this.#mask;
-      while (this.#slots[slot]! >= 0) slot = (slot + 1) & this.#mask;
-      this.#slots[slot] = i;
-    }
+    this.#hashes = new Int32Array(count);
+  }
+
+  add(node: ZoneNode): void {
+    setNameKey(this.#key, node.name);
+    const hash = this.#key.hash[0]!;
+    const i = this.#nodes.length;
+    this.#hashes[i] = hash;
+    let slot = slotOf(hash) & this.#mask;
+    while (this.#slots[slot]! >= 0) slot = (slot + 1) & this.#mask;
+    this.#slots[slot] = i;
+    this.#nodes.push(node);
   }
 
   get size(): number {
@@ -172,17 +185,26 @@ function refer(cut: ZoneNode, out: Lookup): void {
  * cannot be served; the controller has checked them by the same rules, so that is damage or a fault.
  */
 export function compileNames(desired: DesiredState): Names {
+  return runThrough(compileNamesInSlices(desired));
+}
+
+/** The same, a few records at a time. */
+export function* compileNamesInSlices(desired: DesiredState): Slices<Names> {
   const builder = new Builder();
   const zones = [...desired.zones].sort((a, b) => a.origin.length - b.origin.length);
   for (const zone of zones) builder.addApex(zone);
-  for (const zone of zones) builder.addRecords(zone);
-  builder.finishZones();
+  for (const zone of zones) yield* builder.addRecords(zone);
+  yield* builder.finishZones();
   for (const [index, service] of desired.services.entries()) {
     if (service.answered) builder.addService(service.id, service.name, index);
+    if (index % slice === 0) yield;
   }
   if (desired.probe.zone !== undefined) builder.addProbeZone(desired.probe.zone);
-  return builder.finish();
+  return yield* builder.finish();
 }
+
+/** Records, services or nodes between two yields: some ten microseconds. */
+const slice = 16;
 
 class Builder {
   readonly #nodes = new Map<string, ZoneNode>();
@@ -196,9 +218,10 @@ class Builder {
     this.#apexes.set(nameToText(name), node);
   }
 
-  addRecords(zone: DesiredZone): void {
+  *addRecords(zone: DesiredZone): Slices<void> {
     const apex = this.#apexes.get(nameToText(wireOf(zone.origin, zone.origin)))!;
-    for (const record of zone.records) {
+    for (const [i, record] of zone.records.entries()) {
+      if (i % slice === 0) yield;
       const where = `zone ${zone.origin}, ${record.name} ${record.type}`;
       const name = wireOf(record.name, where);
       if (!isWithin(name, apex.name)) throw invalid(`${where}: not in the zone`);
@@ -211,7 +234,7 @@ class Builder {
     }
   }
 
-  finishZones(): void {
+  *finishZones(): Slices<void> {
     for (const [origin, apex] of this.#apexes) {
       const soa = rrsetOf(apex, Type.SOA);
       if (soa?.rdatas.length !== 1) throw invalid(`zone ${origin} has ${soa?.rdatas.length ?? 0} SOA records`);
@@ -221,7 +244,11 @@ class Builder {
       apex.zone = zone;
     }
     // Nodes are younger than their ancestors only by chance: set zones by name.
-    for (const node of this.#nodes.values()) node.zone ??= this.#apexOf(node.name)?.zone;
+    let i = 0;
+    for (const node of this.#nodes.values()) {
+      node.zone ??= this.#apexOf(node.name)?.zone;
+      if (i++ % slice === 0) yield;
+    }
   }
 
   addService(id: string, name: string, index: number): void {
@@ -241,6 +268,29 @@ class Builder {
     node.cname = undefined;
   }
 
+  /** POP.NAME and _ufes-explain.NAME, where the zone has nothing else by that name. */
+  addDebugNames({ id, name, candidates, only }: DesiredService, index: number, { pops, debug }: DesiredState): void {
+    const node = this.#nodes.get(nameToText(wireOf(name, `service ${id}`)));
+    if (debug === undefined || node?.service !== index || name.startsWith('*')) return;
+    const { pinnedLabel, explainClients } = debug;
+    for (const [candidate, { pop }] of candidates.entries()) {
+      if (pinnedLabel === undefined || (only !== undefined && !only.includes(pop))) continue;
+      const pinned = this.#ensureFree(`${pinnedLabel.replace('{pop}', pops[pop]!.id)}.${name}`);
+      if (pinned === undefined) continue;
+      pinned.service = index;
+      pinned.pinned = candidate;
+    }
+    const explains = explainClients.length === 0 ? undefined : this.#ensureFree(`_ufes-explain.${name}`);
+    if (explains !== undefined) explains.explains = index;
+  }
+
+  /** A new node; undefined when the name exists, or cannot. */
+  #ensureFree(text: string): ZoneNode | undefined {
+    const name = nameToWire(text);
+    if (typeof name === 'string' || this.#nodes.has(nameToText(lowerName(name)))) return undefined;
+    return this.#ensure(lowerName(name), this.#apexOf(lowerName(name))!);
+  }
+
   addProbeZone(name: string): void {
     const wire = wireOf(name, 'probe zone');
     const apex = this.#apexOf(wire);
@@ -248,21 +298,42 @@ class Builder {
     else this.#ensure(wire, apex).probe = true;
   }
 
-  finish(): Names {
-    const nodes = [...this.#nodes.values()].sort((a, b) => a.name.length - b.name.length);
-    for (const node of nodes) {
-      const parent = this.#parent(node);
-      if (node.name[0] === 1 && node.name[1] === 42 && parent !== undefined) parent.wildcard = node;
-      if (parent?.zone === node.zone && parent?.cut !== undefined) node.cut = parent.cut;
-      else if (node.zone?.apex !== node && rrsetOf(node, Type.NS) !== undefined) node.cut = node;
-      if (node.cut !== undefined && node.service >= 0) {
-        this.#unserved.push({
-          service: nameToText(node.name),
-          reason: `it lies at or below the delegation ${nameToText(node.cut.name)}`,
-        });
+  *finish(): Slices<Names> {
+    const table = new NameTable(this.#nodes.size);
+    const steered: ZoneNode[] = [];
+    let i = 0;
+    for (const nodes of yield* this.#byLength()) {
+      for (const node of nodes) {
+        if (i++ % slice === 0) yield;
+        this.#finishNode(node);
+        table.add(node);
+        if (node.service >= 0 && node.cut === undefined) steered.push(node);
       }
     }
-    return { table: new NameTable(nodes), unserved: this.#unserved };
+    return { table, steered: new SteeredNames(steered), unserved: this.#unserved };
+  }
+
+  /** Parents before children: a name is longer than what it lies in. */
+  *#byLength(): Slices<ZoneNode[][]> {
+    const lists: ZoneNode[][] = Array.from({ length: nameBytesMax + 1 }, () => []);
+    let i = 0;
+    for (const node of this.#nodes.values()) {
+      lists[node.name.length]!.push(node);
+      if (i++ % slice === 0) yield;
+    }
+    return lists;
+  }
+
+  #finishNode(node: ZoneNode): void {
+    const parent = this.#parent(node);
+    if (node.name[0] === 1 && node.name[1] === 42 && parent !== undefined) parent.wildcard = node;
+    if (parent?.zone === node.zone && parent?.cut !== undefined) node.cut = parent.cut;
+    else if (node.zone?.apex !== node && rrsetOf(node, Type.NS) !== undefined) node.cut = node;
+    if (node.cut === undefined || node.service < 0) return;
+    this.#unserved.push({
+      service: nameToText(node.name),
+      reason: `it lies at or below the delegation ${nameToText(node.cut.name)}`,
+    });
   }
 
   #parent(node: ZoneNode): ZoneNode | undefined {
@@ -297,6 +368,8 @@ class Builder {
         cut: undefined,
         probe: false,
         service: -1,
+        pinned: -1,
+        explains: -1,
       };
       this.#nodes.set(text, node);
     }

@@ -22,6 +22,23 @@ export interface DesiredState {
   /** Addresses an edge listens on, beside those of its PoP. */
   readonly vips: readonly DesiredVip[];
   readonly probe: DesiredProbe;
+  /** Absent: the defaults. */
+  readonly room?: DesiredRoom;
+  readonly debug?: DesiredDebug;
+}
+
+/** Shares of capacity, 0 to 1 (core/steering/room.ts). */
+export interface DesiredRoom {
+  readonly soft: number;
+  readonly hard: number;
+}
+
+/** Names beside the steered ones. */
+export interface DesiredDebug {
+  /** Label before a steered name that names one PoP: `{pop}` stands for its id. Absent: no such names. */
+  readonly pinnedLabel?: string;
+  /** Who may ask for `_ufes-explain.NAME`, by the address of the asking resolver; empty: nobody. */
+  readonly explainClients: readonly string[];
 }
 
 export interface DesiredPop {
@@ -83,6 +100,18 @@ export interface DesiredService {
   /** PoP numbers; absent: all candidates. */
   readonly only?: readonly number[];
   readonly origin: string;
+  /** Answered by the resolver, whatever subnet it tells. */
+  readonly ignoreSubnet?: boolean;
+  /** The longest matching prefix wins. */
+  readonly overrides?: readonly DesiredOverride[];
+  /** In order: each takes its share of what those before left. */
+  readonly shares?: readonly DesiredShare[];
+  /** `only` for some clients, beside the service's own; the longest matching prefix wins. */
+  readonly regions?: readonly DesiredRegion[];
+  /** Share of clients, 0 to 1, that are steered by distance alone. */
+  readonly controlShare?: number;
+  /** HTTPS and SVCB records of the name; hints are those of the chosen PoPs. */
+  readonly bindings?: readonly DesiredBinding[];
   /** Cost = k · client leg + backbone leg. */
   readonly k: number;
   readonly answers: number;
@@ -91,6 +120,34 @@ export interface DesiredService {
   readonly allDown: AllDown;
   /** Its PoPs are judged by this too, beside the readiness of their edges. */
   readonly check?: DesiredCheck;
+}
+
+export interface DesiredOverride {
+  readonly prefixes: readonly string[];
+  /** PoP numbers, best first. */
+  readonly pops: readonly number[];
+  /** Holds even when the PoP is down. */
+  readonly pin: boolean;
+}
+
+export interface DesiredShare {
+  readonly pop: number;
+  /** 0 to 1. */
+  readonly share: number;
+  /** Absent: all clients. */
+  readonly prefixes?: readonly string[];
+}
+
+export interface DesiredRegion {
+  readonly prefixes: readonly string[];
+  /** PoP numbers. */
+  readonly only: readonly number[];
+}
+
+export interface DesiredBinding {
+  readonly type: 'HTTPS' | 'SVCB';
+  /** Presentation form, without hints. */
+  readonly data: string;
 }
 
 /** What vantages check of a service at each PoP, at the address that the service publishes there. */

@@ -67,6 +67,8 @@ export const Type = {
   DNAME: 39,
   OPT: 41,
   DS: 43,
+  SVCB: 64,
+  HTTPS: 65,
   IXFR: 251,
   AXFR: 252,
   ANY: 255,

@@ -1,5 +1,6 @@
 /** What `explain` says of one decision. Made by services/dns with the code that answers; evidence is added from the map. */
 import type { liveStateNames } from '../live.ts';
+import type { evidenceNames } from './decide.ts';
 import type { tierNames } from './map.ts';
 
 export interface PopExplanation {
@@ -7,13 +8,34 @@ export interface PopExplanation {
   /** Place in the ranking, from 1. */
   readonly rank: number;
   readonly chosen: boolean;
+  /** The rule that chose it; empty when it was not. */
+  readonly by: string;
   /** Why it was passed over; empty when it was chosen or not reached. */
   readonly passed: string;
+  /** Per mille of capacity. */
+  readonly loadPerMille: number;
+  /** Share of its cells that it keeps, 0 to 1; below 1 it is full. */
+  readonly keeps: number;
+  /** The force that says its state. */
+  readonly forced?: ForceExplanation;
   readonly state: (typeof liveStateNames)[number];
   readonly sinceSeconds: number;
   readonly vips: readonly string[];
   /** From the map's own cell, or asked of the mapper; absent when neither knows. Milliseconds. */
   readonly estimate?: PopEstimate;
+}
+
+/** `id`, `glob`, `actor` and `reason` are absent where they are not known: in a DNS answer. */
+export interface ForceExplanation {
+  readonly id?: string;
+  readonly glob?: string;
+  readonly actor?: string;
+  readonly reason?: string;
+  readonly pop: string;
+  readonly state?: string;
+  readonly pin: boolean;
+  /** Absent: not within any TTL. */
+  readonly endsSeconds?: number;
 }
 
 export interface PopEstimate {
@@ -33,7 +55,18 @@ export interface Explanation {
   readonly type: string;
   readonly service: string;
   readonly owner: string;
+  /** The rule that decided. */
   readonly why: string;
+  readonly evidence: (typeof evidenceNames)[number];
+  /** Prefix that the client is taken to be in. */
+  readonly placed: string;
+  /** Rules that reached the client, whether or not their PoP could take it. */
+  readonly force?: ForceExplanation;
+  readonly override?: { readonly pops: readonly string[]; readonly pin: boolean };
+  readonly share?: { readonly pop: string; readonly percent: number };
+  readonly only?: readonly string[];
+  /** Steered by distance alone, to compare with. */
+  readonly control: boolean;
   readonly map?: {
     readonly version: string;
     readonly ageSeconds: number;

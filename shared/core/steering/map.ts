@@ -69,6 +69,21 @@ export interface SteeringMap {
   readonly geoip: string;
   readonly groups: readonly MapGroup[];
   readonly cells: CellTable;
+  /** Where resolvers' clients are; absent: not known. */
+  readonly population?: Population;
+}
+
+/**
+ * Resolver → the cell that stands for its clients, where they agree. `ranking` of the indexes is a row of the cells; row
+ * 0 means that nothing is known.
+ */
+export interface Population {
+  readonly v4: IntervalIndex;
+  readonly v6: IntervalIndex;
+  /** 4 or 6. */
+  readonly family: Uint8Array;
+  readonly hi: Uint32Array;
+  readonly lo: Uint32Array;
 }
 
 const magic = 'UFMAP\0';
@@ -94,15 +109,24 @@ function sectionsOf(map: SteeringMap): Section[] {
     group.v6.lo,
     group.v6.ranking,
   ]);
-  return [...groups, v4, v6hi, v6lo, estimate, low, high, n, tier];
+  return [...groups, v4, v6hi, v6lo, estimate, low, high, n, tier, ...populationSections(map.population)];
+}
+
+function populationSections(population: Population | undefined): Section[] {
+  if (population === undefined) return [];
+  const { v4, v6, family, hi, lo } = population;
+  return [v4.hi, v4.ranking, v6.hi, v6.lo, v6.ranking, family, hi, lo];
 }
 
 export function encodeMap(map: SteeringMap): Uint8Array {
   const sections = sectionsOf(map);
   let offset = 0;
+  // Groups share arrays (a group and its geo twin where nothing is measured): those are written once.
+  const written = new Map<Section, number>();
   const table: Header['sections'] = sections.map((section) => {
-    const at = offset;
-    offset += (section.byteLength + 7) & ~7;
+    const at = written.get(section) ?? offset;
+    if (at === offset) offset += (section.byteLength + 7) & ~7;
+    written.set(section, at);
     return [section.BYTES_PER_ELEMENT as 1 | 2 | 4, at, section.length];
   });
   const header: Header = {
@@ -194,6 +218,14 @@ export function decodeMap(input: Uint8Array, { checked = false } = {}): Steering
     n: u16(),
     tier: u8(),
   };
+  const population = next < header.sections.length ? takePopulation() : undefined;
+  function takePopulation(): Population {
+    const v4: IntervalIndex = { family: 4, hi: u32(), lo: none, ranking: u32() };
+    const v6: IntervalIndex = { family: 6, hi: u32(), lo: u32(), ranking: u32() };
+    const taken = { v4, v6, family: u8(), hi: u32(), lo: u32() };
+    if (!checked) checkPopulation(taken);
+    return taken;
+  }
   const entries = (cells.v4.length + cells.v6hi.length) * header.pops.length;
   for (const column of [cells.estimate, cells.low, cells.high, cells.n, cells.tier]) {
     if (column.length !== entries) throw corrupt('cell table has columns of unequal length');
@@ -205,6 +237,7 @@ export function decodeMap(input: Uint8Array, { checked = false } = {}): Steering
     geoip: header.geoip,
     groups,
     cells,
+    ...(population === undefined ? {} : { population }),
   };
 }
 
@@ -233,8 +266,21 @@ function readHeader(json: Uint8Array): Header {
     throw corrupt('header names no PoPs or sources');
   if (!Array.isArray(groups) || !groups.every(isGroup)) throw corrupt('header has no groups');
   if (!Array.isArray(sections) || !sections.every(isSection)) throw corrupt('header has no sections');
-  if (sections.length !== 6 * groups.length + 8) throw corrupt('wrong number of sections');
+  const expected = 6 * groups.length + 8;
+  if (sections.length !== expected && sections.length !== expected + populationParts) {
+    throw corrupt('wrong number of sections');
+  }
   return { createdAtMs, pops, sources, geoip, groups, sections };
+}
+
+const populationParts = 8;
+
+function checkPopulation({ v4, v6, family, hi, lo }: Population): void {
+  if (family.length === 0 || hi.length !== family.length || lo.length !== family.length) {
+    throw corrupt('population: cells are empty or uneven');
+  }
+  if (!family.every((one) => one === 4 || one === 6)) throw corrupt('population: a cell of neither family');
+  for (const index of [v4, v6]) checkIndex(index, family.length, 'population');
 }
 
 function checkGroup(group: MapGroup, pops: number): void {
@@ -244,18 +290,18 @@ function checkGroup(group: MapGroup, pops: number): void {
   for (const pop of group.rankings)
     if (pop >= pops && pop !== noPop) throw corrupt(`group ${group.key}: PoP ${pop} of ${pops}`);
   const rows = group.rankings.length / group.width;
-  for (const index of [group.v4, group.v6]) {
-    const { hi, lo, ranking } = index;
-    if (hi.length === 0 || hi.length !== ranking.length || (index.family === 6 && lo.length !== hi.length)) {
-      throw corrupt(`group ${group.key}: v${index.family} index is empty or uneven`);
-    }
-    if (hi[0] !== 0 || (lo[0] ?? 0) !== 0)
-      throw corrupt(`group ${group.key}: v${index.family} index does not start at 0`);
-    for (let i = 0; i < hi.length; i++) {
-      if (ranking[i]! >= rows) throw corrupt(`group ${group.key}: ranking ${ranking[i]} of ${rows}`);
-      if (i > 0 && (hi[i]! < hi[i - 1]! || (hi[i] === hi[i - 1] && (lo[i] ?? 0) <= (lo[i - 1] ?? 0)))) {
-        throw corrupt(`group ${group.key}: v${index.family} starts do not rise`);
-      }
+  for (const index of [group.v4, group.v6]) checkIndex(index, rows, `group ${group.key}`);
+}
+
+function checkIndex({ family, hi, lo, ranking }: IntervalIndex, rows: number, what: string): void {
+  if (hi.length === 0 || hi.length !== ranking.length || (family === 6 && lo.length !== hi.length)) {
+    throw corrupt(`${what}: v${family} index is empty or uneven`);
+  }
+  if (hi[0] !== 0 || (lo[0] ?? 0) !== 0) throw corrupt(`${what}: v${family} index does not start at 0`);
+  for (let i = 0; i < hi.length; i++) {
+    if (ranking[i]! >= rows) throw corrupt(`${what}: ranking ${ranking[i]} of ${rows}`);
+    if (i > 0 && (hi[i]! < hi[i - 1]! || (hi[i] === hi[i - 1] && (lo[i] ?? 0) <= (lo[i - 1] ?? 0)))) {
+      throw corrupt(`${what}: v${family} starts do not rise`);
     }
   }
 }

@@ -1,0 +1,116 @@
+/**
+ * A service with everything that `decide` looks up for it, made when desired state or map are swapped: candidates instead
+ * of PoPs, prefix lists as intervals, shares as places on a circle.
+ */
+import type { DesiredService } from '../desired.ts';
+import { type Prefix, parsePrefix } from '../ip.ts';
+import { type MapGroup, noPop, type Population, type SteeringMap } from './map.ts';
+import { compilePrefixes, type PrefixTable } from './prefixes.ts';
+import { circle, saltOf } from './unit.ts';
+
+export interface PreparedService {
+  readonly service: DesiredService;
+  /** The service's number in the desired state: its row of cells in live state. */
+  readonly row: number;
+  /** Undefined: no map, or it does not know the group yet; then the default list ranks. */
+  readonly group: MapGroup | undefined;
+  /** The same candidates by distance alone, for the control arm. */
+  readonly geo: MapGroup | undefined;
+  readonly population: Population | undefined;
+  /** Map PoP number → candidate index, noPop when it is no candidate. */
+  readonly candidateOfMapPop: Uint8Array;
+  /** PoP number of the desired state → candidate index, noPop when it is no candidate. */
+  readonly candidateOfPop: Uint8Array;
+  /** Candidate index → PoP number of the desired state, for live state. */
+  readonly popOfCandidate: Uint8Array;
+  /** Client region → candidate index → 1 when `only` allows it; row 0 is the clients of no region. */
+  readonly allowed: Uint8Array;
+  readonly regions: PrefixTable | undefined;
+  readonly overrides: PrefixTable | undefined;
+  /** By value in `overrides`, less one. */
+  readonly overrideRules: readonly OverrideRule[];
+  readonly shares: readonly ShareRule[];
+  /** Places on the circle below this are the control arm. */
+  readonly controlBelow: number;
+  readonly controlSalt: number;
+  /** Candidate index → salt by which its PoP keeps its cells: the same for all services. */
+  readonly roomSalts: Int32Array;
+  readonly ignoresSubnet: boolean;
+}
+
+export interface OverrideRule {
+  readonly candidates: Uint8Array;
+  readonly pin: boolean;
+}
+
+export interface ShareRule {
+  readonly candidate: number;
+  /** Places on the circle below this are the share's. */
+  readonly below: number;
+  readonly salt: number;
+  /** Clients it takes from; undefined: all. */
+  readonly clients: PrefixTable | undefined;
+}
+
+/** `key`: of its group; `row`: its number in the desired state. */
+export function prepareService(
+  service: DesiredService,
+  key: string,
+  popIds: readonly string[],
+  map: SteeringMap | undefined,
+  row = 0,
+): PreparedService {
+  const { candidates, overrides = [], shares = [], regions = [], controlShare = 0 } = service;
+  const candidateOfPop = new Uint8Array(popIds.length).fill(noPop);
+  for (const [index, { pop }] of candidates.entries()) candidateOfPop[pop] = index;
+  const candidateOf = (pop: number): number => candidateOfPop[pop] ?? noPop;
+  const isSteeredByGeo = service.policy === 'geo';
+  return {
+    service,
+    row,
+    group: map?.groups.find((one) => one.key === key),
+    geo: isSteeredByGeo ? undefined : map?.groups.find((one) => one.key === geoKey(key)),
+    population: map?.population,
+    candidateOfMapPop: Uint8Array.from(map?.pops ?? [], (id) => candidateOf(popIds.indexOf(id))),
+    candidateOfPop,
+    popOfCandidate: Uint8Array.from(candidates, ({ pop }) => pop),
+    allowed: allowedRows(service),
+    regions: regions.length === 0 ? undefined : tableOf(regions.map(({ prefixes }) => prefixes)),
+    overrides: overrides.length === 0 ? undefined : tableOf(overrides.map(({ prefixes }) => prefixes)),
+    overrideRules: overrides.map(({ pops, pin }) => ({ candidates: Uint8Array.from(pops, candidateOf), pin })),
+    shares: shares.map(({ pop, share, prefixes }) => ({
+      candidate: candidateOf(pop),
+      below: share * circle,
+      salt: saltOf(`share ${service.id} ${popIds[pop]}`),
+      clients: prefixes && tableOf([prefixes]),
+    })),
+    controlBelow: isSteeredByGeo ? 0 : controlShare * circle,
+    controlSalt: saltOf('control'),
+    roomSalts: Int32Array.from(candidates, ({ pop }) => saltOf(`room ${popIds[pop]}`)),
+    ignoresSubnet: service.ignoreSubnet === true,
+  };
+}
+
+/** Key of the group with the same candidates and origin that ranks by distance alone. */
+export function geoKey(key: string): string {
+  return key.replace(/\|latency$/, '|geo');
+}
+
+function allowedRows({ candidates, only, regions = [] }: DesiredService): Uint8Array {
+  const rows = [undefined, ...regions.map((region) => region.only)];
+  const isAllowed = (pop: number, region: readonly number[] | undefined) =>
+    (only === undefined || only.includes(pop)) && (region === undefined || region.includes(pop));
+  return Uint8Array.from(rows.flatMap((region) => candidates.map(({ pop }) => (isAllowed(pop, region) ? 1 : 0))));
+}
+
+/** Number in the list + 1 is the value. Prefixes were checked with the configuration; what is none holds nobody. */
+function tableOf(lists: readonly (readonly string[])[]): PrefixTable {
+  return compilePrefixes(
+    lists.flatMap((prefixes, i) =>
+      prefixes.flatMap((text) => {
+        const prefix: Prefix | undefined = parsePrefix(text);
+        return prefix === undefined ? [] : [{ prefix, value: i + 1 }];
+      }),
+    ),
+  );
+}
