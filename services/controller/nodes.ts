@@ -1,7 +1,10 @@
 /** What the nodes of the tree say in the live store: applied versions, and the verdict on each PoP. */
-import { type HealthState, tally, type Verdict, type Vote } from '@ufes/core/health.ts';
+import { checkSettings } from '@ufes/core/health.ts';
+import { limits } from '@ufes/core/limits.ts';
 import type { LiveStore } from '@ufes/core/ports.ts';
 import { parseVersion, type Version } from '@ufes/core/version.ts';
+import { tally, type Verdict } from '@ufes/core/votes.ts';
+import { readVotes } from '@ufes/io/health/votes.ts';
 import type { Nodes } from './order.ts';
 
 /** Rejects with STORE_UNAVAILABLE. `last` carries verdicts from look to look and is updated. */
@@ -21,13 +24,8 @@ export async function readNodes(
     if (node.startsWith('edge-')) edges.set(node.slice('edge-'.length), version);
     else if (node === 'dns' || node.startsWith('dns-')) dns.set(node, version);
   }
-  const votes = (await live.list('vote/')).flatMap(({ key, value, writtenAtMs }): Vote[] => {
-    const [, vantage, target] = key.split('/');
-    const { state, holdMs } = value as { state: HealthState; holdMs: number };
-    if (vantage === undefined || target === undefined || (state !== 'up' && state !== 'down')) return [];
-    return [{ vantage, target, state, holdMs, atMs: writtenAtMs }];
-  });
-  const verdicts = tally(votes, [], last, intervalMs, nowMs);
+  const votes = readVotes(await live.list('vote/'));
+  const verdicts = tally(votes, [], last, checkSettings({ ...limits.health, intervalMs }), nowMs);
   for (const [target, verdict] of verdicts) last.set(target, verdict);
   return { edges, dns, isDown: (pop) => verdicts.get(pop)?.state === 'down' };
 }

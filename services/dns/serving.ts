@@ -31,7 +31,7 @@ export function createServing({ answerer, feed, counts, log }: ServingInit): Ser
   let mapVersion: Version | undefined;
 
   function serve(desired: DesiredState, names: Names): void {
-    const live = feed.follow(desired.pops);
+    const live = feed.follow(desired);
     answerer.tables = buildTables({ desired, map, mapVersion, names, live, counts });
   }
 

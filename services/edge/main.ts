@@ -1,5 +1,6 @@
 /**
- * The edge of one PoP: follows the desired state, hands it to the data plane with its certificates, tells its load.
+ * The edge of one PoP: follows the desired state, hands it to the data plane with its certificates, tells its load, and
+ * checks other PoPs, as one of the vantages that vote on them.
  *
  *     desired state ──▶ program ──▶ certificates ──▶ data plane ──▶ load/POP
  *                                        ▲
@@ -10,6 +11,7 @@ import { describeError, OperatingError } from '@ufes/core/errors.ts';
 import { limits } from '@ufes/core/limits.ts';
 import { emptyRouteTable } from '@ufes/core/routing/route-table.ts';
 import { followArtefact } from '@ufes/io/artefact.ts';
+import { createPopVantage } from '@ufes/io/health/pop-checker.ts';
 import { ensureInternalCa } from '@ufes/io/internal-ca.ts';
 import { Gauge } from '@ufes/io/metrics.ts';
 import type { ServiceMain } from '@ufes/io/service.ts';
@@ -24,6 +26,7 @@ export const main: ServiceMain = (context) => {
   const { clock, rng, log, bus, store, node, registry, state, config } = context;
   const pop = node.replace(/^edge-/, '');
   const keeper = createCertificateKeeper(context);
+  const vantage = createPopVantage(context, { edgeOf: pop });
   let plane: DataPlane | undefined;
   let program: Program | undefined;
   let draining = false;
@@ -37,6 +40,7 @@ export const main: ServiceMain = (context) => {
     const next = programOf(desired, pop);
     if (next !== undefined) await keeper.refresh(next.certificates, 'new');
     program = next;
+    vantage.follow(desired);
     apply();
   });
 
@@ -118,6 +122,7 @@ export const main: ServiceMain = (context) => {
       await plane.start();
       await keeper.load();
       await follower.start();
+      await vantage.start();
       tellReady();
       stops = [
         clock.every(1_000, tellLoad),
@@ -129,6 +134,7 @@ export const main: ServiceMain = (context) => {
       draining = true;
       tellReady();
       for (const stop of stops.splice(0)) stop();
+      await vantage.stop();
       await follower.stop();
       await plane?.stop();
       await store.live.remove([`load/${pop}`]).catch(() => {});

@@ -36,7 +36,7 @@ export const main: ServiceMain = (context) => {
 
   const follower = followArtefact(context, 'desired', (payload) => {
     desired = decodeDesired(payload);
-    vantage.setPops(desired.pops);
+    vantage.follow(desired);
     places.wantedFor(desired.pops);
   });
   metrics.observe(

@@ -1,9 +1,10 @@
 /**
  * One health check: a fresh connection, a hard time-out over all of it, and what came of it.
  *
- * tcp: the connection is accepted. http, https: GET answers 2xx, and its body ends or reaches the bound in time. https
- * verifies the certificate by the given CA but not by name: what is checked is the node behind an address, and every node
- * of ours has a certificate of our CA.
+ * tcp: the connection is accepted. http, https: GET answers 2xx or one of the expected statuses, and its body ends or
+ * reaches the bound in time, with the expected text in it. https verifies the certificate by the given CA but not by
+ * name: what is checked is the node behind an address, and every node of ours has a certificate of our CA. load: what the
+ * PoP's edge said last of its load is within bounds; no connection is made.
  */
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
@@ -13,15 +14,25 @@ import type { Clock } from '@ufes/core/ports.ts';
 
 export interface CheckTarget {
   readonly id: string;
-  readonly kind: 'tcp' | 'http' | 'https';
+  readonly kind: 'tcp' | 'http' | 'https' | 'load';
   readonly address: string;
   readonly port: number;
   /** http, https; default `/`. */
   readonly path?: string;
   /** Host header, and SNI for https; default: the address. */
   readonly host?: string;
-  /** https: whom to trust. Undefined result: not known yet, then the check says nothing. Absent: the system's CAs. */
-  readonly trust?: () => SecureContext | undefined;
+  /** http, https: statuses that are well; default: any 2xx. */
+  readonly status?: readonly number[];
+  /** http, https: text that the body must contain within its first bytes (limits.health.bodyBytes). */
+  readonly body?: string;
+  /**
+   * https: whom to trust. Undefined result: not known yet, then the check says nothing. Absent: the system's CAs;
+   * `anyone`: the certificate is not what is checked.
+   */
+  readonly trust?: 'anyone' | (() => SecureContext | undefined);
+  /** load: percent of capacity that is well, and what it is; undefined: nobody said, then the check says nothing. */
+  readonly percentMax?: number;
+  readonly percent?: () => number | undefined;
 }
 
 /**
@@ -62,8 +73,17 @@ export function attempt(
   const verdict = (error?: string): void =>
     finish(error === undefined ? { ok: true, ms: spentMs() } : { ok: false, ms: spentMs(), error });
 
-  drop = target.kind === 'tcp' ? connectOnce(target, verdict) : getOnce(target, verdict, () => finish('void'));
+  const nothing = (): void => finish('void');
+  if (target.kind === 'load') compareLoad(target, verdict, nothing);
+  else drop = target.kind === 'tcp' ? connectOnce(target, verdict) : getOnce(target, verdict, nothing);
   return { done, cancel: () => finish('void') };
+}
+
+function compareLoad(target: CheckTarget, verdict: (error?: string) => void, nothing: () => void): void {
+  const percent = target.percent?.();
+  const { percentMax = 100 } = target;
+  if (percent === undefined) nothing();
+  else verdict(percent > percentMax ? `load ${percent.toFixed(0)}%, over ${percentMax}%` : undefined);
 }
 
 function connectOnce(target: CheckTarget, verdict: (error?: string) => void): () => void {
@@ -74,8 +94,9 @@ function connectOnce(target: CheckTarget, verdict: (error?: string) => void): ()
 }
 
 function getOnce(target: CheckTarget, verdict: (error?: string) => void, nothing: () => void): () => void {
-  const secureContext = target.trust?.();
-  if (target.kind === 'https' && target.trust !== undefined && secureContext === undefined) {
+  const trust = typeof target.trust === 'function' ? target.trust : undefined;
+  const secureContext = trust?.();
+  if (target.kind === 'https' && trust !== undefined && secureContext === undefined) {
     nothing();
     return () => {};
   }
@@ -84,7 +105,7 @@ function getOnce(target: CheckTarget, verdict: (error?: string) => void, nothing
     headers: { host: target.host ?? target.address, 'user-agent': 'ufes-health' },
     createConnection: () => (target.kind === 'http' ? connect(whereTo(target)) : secureConnect(target, secureContext)),
   });
-  request.on('response', (response) => judge(response, verdict));
+  request.on('response', (response) => judge(target, response, verdict));
   request.on('error', (error) => verdict(error.message));
   request.end();
   return () => request.destroy();
@@ -99,18 +120,27 @@ function secureConnect(target: CheckTarget, secureContext: SecureContext | undef
     ...whereTo(target),
     ...(target.host === undefined ? {} : { servername: target.host }),
     ...(secureContext === undefined ? {} : { secureContext }),
+    rejectUnauthorized: target.trust !== 'anyone',
     checkServerIdentity: () => undefined,
   });
 }
 
-function judge(response: IncomingMessage, verdict: (error?: string) => void): void {
+function judge(target: CheckTarget, response: IncomingMessage, verdict: (error?: string) => void): void {
   const status = response.statusCode ?? 0;
-  const result = status >= 200 && status < 300 ? undefined : `status ${status}`;
+  const expected = target.status?.length ? target.status.includes(status) : status >= 200 && status < 300;
+  const chunks: Buffer[] = [];
   let bytes = 0;
+  const end = (): void => {
+    const { body } = target;
+    if (!expected) verdict(`status ${status}`);
+    else if (body !== undefined && !Buffer.concat(chunks).includes(body)) verdict(`no ${JSON.stringify(body)} in body`);
+    else verdict();
+  };
   response.on('data', (chunk: Buffer) => {
     bytes += chunk.length;
-    if (bytes >= limits.health.bodyBytes) verdict(result);
+    if (target.body !== undefined) chunks.push(chunk);
+    if (bytes >= limits.health.bodyBytes) end();
   });
-  response.on('end', () => verdict(result));
+  response.on('end', end);
   response.on('error', (error) => verdict(error.message));
 }

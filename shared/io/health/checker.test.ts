@@ -56,6 +56,22 @@ describe('one check', () => {
     expect(await check({ kind: 'http', port })).toMatchObject({ ok: false, error: `status ${status}` });
   });
 
+  it('http: an expected status and body; load: what the edge said', async () => {
+    const port = await http((_, response) => response.writeHead(404).end('gone fishing'));
+    expect(await check({ kind: 'http', port, status: [404, 410] })).toMatchObject({ ok: true });
+    expect(await check({ kind: 'http', port, status: [200] })).toMatchObject({ ok: false, error: 'status 404' });
+    expect(await check({ kind: 'http', port, status: [404], body: 'fishing' })).toMatchObject({ ok: true });
+    expect(await check({ kind: 'http', port, status: [404], body: 'hunting' })).toMatchObject({
+      ok: false,
+      error: 'no "hunting" in body',
+    });
+    const load = (percent: number | undefined) =>
+      check({ kind: 'load', port: 0, percentMax: 90, percent: () => percent });
+    expect(await load(90)).toMatchObject({ ok: true });
+    expect(await load(97)).toMatchObject({ ok: false, error: 'load 97%, over 90%' });
+    expect(await load(undefined)).toBe('void');
+  });
+
   it('times out on a server that accepts and says nothing', async () => {
     const port = await listen(createServer(() => {}));
     expect(await check({ kind: 'http', port }, 60)).toMatchObject({ ok: false, error: 'no answer in 60 ms' });
@@ -181,10 +197,38 @@ describe('schedule', () => {
     await checker.stop();
   });
 
+  it('starts with all targets soon, then spreads them over the interval', async () => {
+    const { clock, started, checker } = rig();
+    const count = 100;
+    checker.setTargets(Array.from({ length: count }, (_, i) => target(`t${i}`)));
+    await checker.start();
+    const round = async (ms: number) => {
+      const from = started.length;
+      for (let spent = 0; spent < ms; spent += 5) {
+        clock.advance(5);
+        for (const one of started.slice(from)) await one.end(up);
+      }
+      return started.slice(from);
+    };
+    await round(495);
+    expect(new Set(started.map((one) => one.id)).size).toBe(count);
+    await round(1_000);
+    const later = await round(500);
+    expect(Math.abs(later.length - count)).toBeLessThanOrEqual(1);
+    const perSlot = new Map<number, number>();
+    for (const { atMs } of later) {
+      const slot = Math.floor((atMs - later[0]!.atMs) / 50);
+      perSlot.set(slot, (perSlot.get(slot) ?? 0) + 1);
+    }
+    expect(Math.max(...perSlot.values())).toBeLessThanOrEqual(2 * (count / 10));
+    await checker.stop();
+  });
+
   it('keeps the state of targets that stay, forgets those that go, starts anew what changed', async () => {
-    const { started, changes, checker } = rig();
+    const { clock, started, changes, checker } = rig();
     checker.setTargets([target('a'), target('b'), target('c')]);
     await checker.start();
+    clock.advance(10);
     for (const one of [...started]) await one.end(up);
     checker.setTargets([target('a'), target('b', 2)]);
     expect([...checker.results()].map(([id, { state }]) => `${id} ${state}`).sort()).toEqual(['a up', 'b unknown']);

@@ -4,8 +4,12 @@
  *
  *     ──┬── check ──┬───── rest ─────┬── check ──┬── …
  *       │◀──────── intervalMs ──────▶│
+ *
+ * Many targets are spread over the interval: their first checks start close together, because a node that starts wants to
+ * know, and each has a phase of its own from its second check on.
  */
 import { type Check, type CheckSettings, createCheck, type HealthState, holdMs, observe } from '@ufes/core/health.ts';
+import { limits } from '@ufes/core/limits.ts';
 import type { Clock, Component, Log } from '@ufes/core/ports.ts';
 import { attempt as attemptNow, type CheckTarget } from './attempt.ts';
 
@@ -42,9 +46,14 @@ export interface Checker extends Component {
   results(): ReadonlyMap<string, CheckResult>;
 }
 
+/** Its multiples are spread evenly over 0 to 1 however many there are. */
+const goldenRatio = 0.618_033_988_749_895;
+
 interface Running {
   readonly target: CheckTarget;
   readonly check: Check;
+  /** From its first check to its second; then they are an interval apart. */
+  phaseMs: number;
   result: CheckResult;
   /** Monotonic time at which the check under way, or the next, is or was due. */
   dueMs: number;
@@ -60,6 +69,7 @@ export function createChecker(options: CheckerOptions): Checker {
   const running = new Map<string, Running>();
   let wanted = options.targets ?? [];
   let started = false;
+  let begun = 0;
 
   function run(one: Running): void {
     const { done, cancel } = attempt(one.target, timeoutMs, clock);
@@ -73,7 +83,8 @@ export function createChecker(options: CheckerOptions): Checker {
 
   function schedule(one: Running): void {
     const nowMs = clock.monotonicMs();
-    one.dueMs += settings.intervalMs;
+    one.dueMs += one.phaseMs;
+    one.phaseMs = settings.intervalMs;
     // After a stand-still of this process the missed checks are not made up for.
     if (one.dueMs < nowMs) one.dueMs = nowMs;
     one.cancel = clock.after(one.dueMs - nowMs, () => run(one));
@@ -102,17 +113,20 @@ export function createChecker(options: CheckerOptions): Checker {
     options.onResult?.(one.result, changed);
   }
 
-  function begin(target: CheckTarget): void {
+  /** `delayMs`: until its first check. */
+  function begin(target: CheckTarget, delayMs: number): void {
     const one: Running = {
       target,
       check: createCheck(settings),
       result: { target: target.id, state: 'unknown', holdMs: settings.intervalMs, sinceMs: 0, atMs: 0, tookMs: 0 },
-      dueMs: clock.monotonicMs(),
+      phaseMs: settings.intervalMs * (1 - ((begun++ * goldenRatio) % 1)),
+      dueMs: clock.monotonicMs() + delayMs,
       cancel: () => {},
       stopped: false,
     };
     running.set(target.id, one);
-    run(one);
+    if (delayMs === 0) run(one);
+    else one.cancel = clock.after(delayMs, () => run(one));
   }
 
   function end(one: Running): void {
@@ -127,7 +141,9 @@ export function createChecker(options: CheckerOptions): Checker {
       const target = byId.get(one.target.id);
       if (target === undefined || !sameTarget(target, one.target)) end(one);
     }
-    for (const target of byId.values()) if (!running.has(target.id)) begin(target);
+    const fresh = [...byId.values()].filter((target) => !running.has(target.id));
+    const stepMs = Math.min(limits.health.rampMs, settings.intervalMs / Math.max(1, fresh.length));
+    for (const [i, target] of fresh.entries()) begin(target, i * stepMs);
   }
 
   return {
@@ -148,5 +164,6 @@ export function createChecker(options: CheckerOptions): Checker {
 }
 
 function sameTarget(a: CheckTarget, b: CheckTarget): boolean {
-  return a.kind === b.kind && a.address === b.address && a.port === b.port && a.path === b.path && a.host === b.host;
+  const text = ({ id: _, trust: __, percent: ___, ...rest }: CheckTarget) => JSON.stringify(rest);
+  return text(a) === text(b);
 }

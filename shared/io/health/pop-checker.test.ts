@@ -5,14 +5,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DesiredPop } from '@ufes/core/desired.ts';
 import { OperatingError } from '@ufes/core/errors.ts';
-import { tally } from '@ufes/core/health.ts';
+import { checkSettings } from '@ufes/core/health.ts';
 import type { LiveEntry, Store } from '@ufes/core/ports.ts';
+import { tally } from '@ufes/core/votes.ts';
 import { afterEach, expect, it, vi } from 'vitest';
 import { systemClock } from '../clock.ts';
 import { silentLog } from '../log.ts';
 import type { ServiceContext } from '../service.ts';
 import { testCertificate } from './certificate.fixture.ts';
-import { createPopVantage, readVotes } from './pop-checker.ts';
+import { createPopVantage } from './pop-checker.ts';
+import { readVotes } from './votes.ts';
 
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
@@ -80,11 +82,13 @@ it('sees a stopped process down within 2 s with the defaults, and up again after
   const { state, context, entries } = rig();
   writeCa(state);
   const flips: [string, number][] = [];
-  const vantage = createPopVantage(context, (changed) => {
-    if (changed) flips.push([vantage.votes()[0]!.state, performance.now()]);
+  const vantage = createPopVantage(context, {
+    onState: (changed) => {
+      if (changed) flips.push([vantage.votes()[0]!.state, performance.now()]);
+    },
   });
   cleanups.push(() => vantage.stop());
-  vantage.setPops([pop('lon', port)]);
+  vantage.follow({ pops: [pop('lon', port)], services: [] });
   await vantage.start();
   await vi.waitFor(() => expect(flips).toHaveLength(1), { timeout: 5_000, interval: 5 });
   const stoppedAt = performance.now();
@@ -105,9 +109,9 @@ it('says nothing before there is a CA, then votes; goes on alone when the store 
   const { port } = await readyServer();
   const { state, context, rig: shared, entries } = rig();
   let results = 0;
-  const vantage = createPopVantage(context, () => results++);
+  const vantage = createPopVantage(context, { onState: () => results++ });
   cleanups.push(() => vantage.stop());
-  vantage.setPops([pop('lon', port), pop('iad', 1)]);
+  vantage.follow({ pops: [pop('lon', port), pop('iad', 1)], services: [] });
   await vantage.start();
   expect(vantage.votes()).toEqual([]);
   writeCa(state);
@@ -116,7 +120,7 @@ it('says nothing before there is a CA, then votes; goes on alone when the store 
   expect(shared.wakes).toBeGreaterThan(0);
   expect([...entries.values()].map((entry) => entry.expiresAtMs - entry.writtenAtMs)).toEqual([1500, 1500]);
   const votes = readVotes([...entries.values()]);
-  const verdicts = tally([], votes, new Map(), 500, systemClock.nowMs());
+  const verdicts = tally([], votes, new Map(), checkSettings(), systemClock.nowMs());
   expect([verdicts.get('lon')!.state, verdicts.get('iad')!.state]).toEqual(['up', 'down']);
 
   shared.gone = true;
@@ -137,11 +141,15 @@ it('reads votes of others and leaves out what is malformed', () => {
     readVotes([
       entry('vote/dns/lon', good),
       entry('vote/dns', good),
-      entry('vote/dns/lon/x', good),
+      entry('vote/dns/lon//x', good),
+      entry('vote/dns/lon/shop/a.example', good),
       entry('load/lon', good),
       entry('vote/dns/iad', { ...good, state: 'sideways' }),
       entry('vote/dns/iad', { ...good, holdMs: '0' }),
       entry('vote/dns/iad', null),
     ]),
-  ).toEqual([{ vantage: 'dns', target: 'lon', state: 'up', holdMs: 0, atMs: 5 }]);
+  ).toEqual([
+    { vantage: 'dns', target: 'lon', state: 'up', holdMs: 0, atMs: 5 },
+    { vantage: 'dns', target: 'lon/shop/a.example', state: 'up', holdMs: 0, atMs: 5 },
+  ]);
 });

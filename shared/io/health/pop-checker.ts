@@ -1,49 +1,65 @@
 /**
- * A vantage on the PoPs: checks each one's edge at its VIP (GET /readyz over TLS) and reports what it sees as votes
- * `vote/NODE/POP` in live state, once an interval and at once when a state flips. The node that checks can always read
- * its own votes, store or no store. Used by probe and dns.
+ * A vantage on the PoPs: checks each one's edge at its VIP (GET /readyz over TLS), and the services there that have a
+ * check of their own, and reports what it sees as votes `vote/NODE/POP[/SERVICE]` in live state, once an interval and at
+ * once when a state flips. The node that checks can always read its own votes, store or no store. Used by probe, dns and
+ * edges.
  *
  * A PoP is checked at its IPv4 VIP, at its IPv6 VIP when that is all it has: a vantage without IPv6 must not call it down.
  */
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { createSecureContext, type SecureContext } from 'node:tls';
-import type { DesiredPop } from '@ufes/core/desired.ts';
+import type { DesiredPop, DesiredService, DesiredState } from '@ufes/core/desired.ts';
 import { describeError } from '@ufes/core/errors.ts';
-import { checkSettings, type Vote, voteExpiryMs } from '@ufes/core/health.ts';
-import type { Component, LiveEntry } from '@ufes/core/ports.ts';
+import { checkSettings } from '@ufes/core/health.ts';
+import { limits } from '@ufes/core/limits.ts';
+import type { Component } from '@ufes/core/ports.ts';
+import { targetOf, type Vote, voteExpiryMs } from '@ufes/core/votes.ts';
 import { rateLimited } from '../log.ts';
 import type { ServiceContext } from '../service.ts';
-import type { CheckTarget } from './attempt.ts';
+import type { attempt, CheckTarget } from './attempt.ts';
 import { type CheckResult, createChecker } from './checker.ts';
+import { voteKey } from './votes.ts';
 
 /** Host and SNI under which every edge answers /readyz on every VIP. */
 export const healthHost = 'health.ufes.internal';
 
 export interface PopVantage extends Component {
-  /** The PoPs to check from now on; of those unchanged the state is kept. */
-  setPops(pops: readonly DesiredPop[]): void;
+  /** The PoPs and services to check from now on; of those unchanged the state is kept. */
+  follow(desired: Watched): void;
   /** This node's own votes, as of now. */
   votes(): Vote[];
-  /** By PoP id. */
+  /** By target: PoP id, or POP/SERVICE. */
   results(): ReadonlyMap<string, CheckResult>;
 }
 
-/** `onState` runs after each result (two a second and PoP by default); `changed` when a state flipped. */
+export type Watched = Pick<DesiredState, 'pops' | 'services'>;
+
+export interface PopVantageInit {
+  /** After each result (two a second and target by default); `changed` when a state flipped. */
+  readonly onState?: (changed: boolean) => void;
+  /** The edge of this PoP: it checks some of its neighbours instead of every PoP. */
+  readonly edgeOf?: string;
+  /** How one check is made; default: over the network. */
+  readonly attempt?: typeof attempt;
+}
+
 export function createPopVantage(
   context: Pick<ServiceContext, 'config' | 'state' | 'node' | 'clock' | 'log' | 'bus' | 'store'>,
-  onState: (changed: boolean) => void = () => {},
+  { onState = () => {}, edgeOf, attempt }: PopVantageInit = {},
 ): PopVantage {
   const { clock, log, bus, store, node } = context;
   const { health } = context.config.probes;
   const settings = checkSettings(health);
   const trust = followCa(join(context.state, 'tls', 'ca.crt'), () => clock.monotonicMs());
   const limit = rateLimited(10_000, () => clock.monotonicMs());
+  const loads = new Map<string, number>();
   const checker = createChecker({
     settings,
     timeoutMs: health.timeoutMs,
     clock,
     log,
+    ...(attempt && { attempt }),
     onResult: (_, changed) => {
       onState(changed);
       if (changed) void report();
@@ -53,6 +69,8 @@ export function createPopVantage(
   let soon: (() => void) | undefined;
   let reporting = false;
   let again = false;
+  let watchesLoad = false;
+  let stopLoads = (): void => {};
 
   /** Results that come close together share a put; a vote is in the store well before the one it replaces expires. */
   function reportSoon(): void {
@@ -69,7 +87,7 @@ export function createPopVantage(
     try {
       const ttlMs = voteExpiryMs(settings.intervalMs);
       const entries = votes().map(({ target, state, holdMs, atMs }) => ({
-        key: `vote/${node}/${target}`,
+        key: voteKey(node, target),
         value: { state, holdMs, atMs, sinceMs: checker.results().get(target)?.sinceMs ?? atMs },
         ttlMs,
       }));
@@ -97,19 +115,49 @@ export function createPopVantage(
     return found;
   }
 
+  /** Loads as the edges tell them; one that cannot be read is not known. */
+  async function readLoads(): Promise<void> {
+    if (!watchesLoad) return;
+    const entries = await store.live.list('load/').catch(() => []);
+    loads.clear();
+    for (const { key, value } of entries) {
+      const load = (value as { requestsPerSecond?: unknown } | null)?.requestsPerSecond;
+      if (typeof load === 'number') loads.set(key.slice('load/'.length), load);
+    }
+  }
+
   return {
-    start: () => checker.start(),
+    async start() {
+      stopLoads = clock.every(settings.intervalMs, () => void readLoads());
+      await checker.start();
+    },
     async stop() {
-      const keys = votes().map(({ target }) => `vote/${node}/${target}`);
+      stopLoads();
+      const keys = votes().map(({ target }) => voteKey(node, target));
       await checker.stop();
       soon?.();
       // A vote of a node that has left is no evidence; if the store is gone it expires by itself.
       if (keys.length > 0) await store.live.remove(keys).catch(() => {});
     },
-    setPops: (pops) => checker.setTargets(pops.flatMap((pop) => popTarget(pop, trust))),
+    follow({ pops, services }) {
+      const watched = new Set(edgeOf === undefined ? pops : neighbours(pops, edgeOf));
+      watchesLoad = services.some(({ check }) => check?.kind === 'load');
+      checker.setTargets([
+        ...[...watched].flatMap((pop) => popTarget(pop, trust)),
+        ...services.flatMap((service) => serviceTargets(service, pops, watched, (pop) => loads.get(pop))),
+      ]);
+    },
     votes,
     results: () => checker.results(),
   };
+}
+
+/** The PoPs that come next in order of id, around the end: each PoP has equally many edges that check it. */
+function neighbours(pops: readonly DesiredPop[], self: string): DesiredPop[] {
+  const ring = [...pops].sort((a, b) => (a.id < b.id ? -1 : 1));
+  const at = ring.findIndex(({ id }) => id === self);
+  const count = Math.min(limits.health.neighbours, ring.length - 1);
+  return at < 0 ? [] : Array.from({ length: count }, (_, i) => ring[(at + 1 + i) % ring.length]!);
 }
 
 function popTarget(pop: DesiredPop, trust: () => SecureContext | undefined): CheckTarget[] {
@@ -118,16 +166,31 @@ function popTarget(pop: DesiredPop, trust: () => SecureContext | undefined): Che
   return [{ id: pop.id, kind: 'https', address, port: pop.httpsPort, path: '/readyz', host: healthHost, trust }];
 }
 
-/** The votes among live entries (`store.live.list('vote/')`); what is malformed is left out. */
-export function readVotes(entries: readonly LiveEntry[]): Vote[] {
-  return entries.flatMap(({ key, value }) => {
-    const [kind, vantage, target, rest] = key.split('/');
-    if (kind !== 'vote' || !vantage || !target || rest !== undefined) return [];
-    if (typeof value !== 'object' || value === null) return [];
-    const { state, holdMs, atMs } = value as Record<string, unknown>;
-    if (state !== 'up' && state !== 'down') return [];
-    if (typeof holdMs !== 'number' || typeof atMs !== 'number') return [];
-    return [{ vantage, target, state, holdMs, atMs }];
+/** One a candidate, at the address that is answered for it. */
+function serviceTargets(
+  { id, name, check, candidates }: DesiredService,
+  pops: readonly DesiredPop[],
+  watched: ReadonlySet<DesiredPop>,
+  load: (pop: string) => number | undefined,
+): CheckTarget[] {
+  if (check === undefined) return [];
+  return candidates.flatMap((candidate): CheckTarget[] => {
+    const pop = pops[candidate.pop];
+    const address = candidate.v4 ?? candidate.v6;
+    if (pop === undefined || address === undefined || !watched.has(pop)) return [];
+    const target = { id: targetOf(pop.id, id), kind: check.kind, address };
+    if (check.kind === 'load') {
+      const percent = () => {
+        const requests = load(pop.id);
+        return requests === undefined ? undefined : (100 * requests) / pop.requestsPerSecond;
+      };
+      return [{ ...target, port: 0, percentMax: check.percentMax, percent }];
+    }
+    const port = check.port ?? (check.kind === 'http' ? pop.httpPort : pop.httpsPort);
+    if (check.kind === 'tcp') return [{ ...target, port }];
+    const { path, status, body } = check;
+    const host = name.slice(0, -1);
+    return [{ ...target, port, path, host, status, trust: 'anyone', ...(body === undefined ? {} : { body }) }];
   });
 }
 
