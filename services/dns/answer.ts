@@ -19,10 +19,11 @@ import { Class, ExtendedError, Rcode, Type } from '@ufes/core/dns/types.ts';
 import type { Address, Peer } from '@ufes/core/ip.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Clock } from '@ufes/core/ports.ts';
-import { createDecision, decide, decidePinned, Why } from '@ufes/core/steering/decide.ts';
+import { createDecision, Why } from '@ufes/core/steering/decide.ts';
 import { findPrefix } from '@ufes/core/steering/prefixes.ts';
 import type { Counters } from './counters.ts';
 import { explainText } from './explain-text.ts';
+import { placeAndDecide } from './place.ts';
 import type { AnswerSink, ProbeSink } from './recent.ts';
 import { Admitted } from './rrl.ts';
 import type { SteeredService, Tables } from './tables.ts';
@@ -149,7 +150,8 @@ export class Answerer {
     if (query.class === Class.CH) return this.#answerChaos();
     if (tables === undefined) return this.#fail(Rcode.servFail, ExtendedError.notReady);
     if (query.class !== Class.IN) return this.#fail(Rcode.refused, ExtendedError.notSupported);
-    if (query.type === Type.AXFR || query.type === Type.IXFR) return this.#fail(Rcode.refused, ExtendedError.prohibited);
+    if (query.type === Type.AXFR || query.type === Type.IXFR)
+      return this.#fail(Rcode.refused, ExtendedError.prohibited);
     return this.#resolve(tables, peer);
   }
 
@@ -229,9 +231,7 @@ export class Answerer {
   ): Rcode {
     const decision = this.#decision;
     const { subnet } = this.#query.edns;
-    chooseClient(subnet, peer, this.#choice);
-    if (pinned >= 0) decidePinned(steered.prepared, this.#choice, peer, pinned, decision);
-    else decide(steered.prepared, tables.live, this.#choice, peer, decision);
+    placeAndDecide(tables, steered.prepared, pinned, subnet, peer, this.#choice, decision);
     const written = this.#writeSteered(steered, owner, type);
     this.#remember(tables, steered);
     if (tables.staleAtMs < this.#clock.nowMs()) this.#query.edns.reply.error = ExtendedError.staleAnswer;

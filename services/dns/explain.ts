@@ -2,14 +2,7 @@
  * Why a client gets its answer: the decision made again, by the same functions and tables that answer queries, and said
  * in words. A client is what a resolver would send as its subnet; an address stands for itself.
  */
-import {
-  type ClientSubnet,
-  chooseClient,
-  createClientChoice,
-  createClientSubnet,
-  EcsFamily,
-  scopeOf,
-} from '@ufes/core/dns/ecs.ts';
+import { type ClientSubnet, createClientChoice, createClientSubnet, EcsFamily, scopeOf } from '@ufes/core/dns/ecs.ts';
 import { createNameKey, lowerName, nameToWire, setNameKey } from '@ufes/core/dns/name.ts';
 import { formatRdata } from '@ufes/core/dns/rdata.ts';
 import { Type, typeName } from '@ufes/core/dns/types.ts';
@@ -39,8 +32,6 @@ import {
 import {
   createDecision,
   type Decision,
-  decide,
-  decidePinned,
   evidenceNames,
   forceOn,
   passedNames,
@@ -51,6 +42,7 @@ import type { Explanation, ForceExplanation, PopEstimate, PopExplanation } from 
 import { findCell, findInterval, noPop, type SteeringMap, tierNames } from '@ufes/core/steering/map.ts';
 import type { PreparedService } from '@ufes/core/steering/prepare.ts';
 import { formatVersion } from '@ufes/core/version.ts';
+import { placeAndDecide } from './place.ts';
 import type { SteeredService, Tables } from './tables.ts';
 import { Found, findName, type Lookup, type ZoneNode } from './zones.ts';
 
@@ -107,10 +99,8 @@ export function explainNode(
   const steered = tables.services[node.service]!;
   const { service, prepared } = steered;
   const choice = createClientChoice();
-  chooseClient(subnet, peer, choice);
   const decision = createDecision(true);
-  if (node.pinned >= 0) decidePinned(prepared, choice, peer, node.pinned, decision);
-  else decide(prepared, tables.live, choice, peer, decision);
+  placeAndDecide(tables, prepared, node.pinned, subnet, peer, choice, decision);
 
   const idOf = (pop: number): string => tables.desired.pops[pop]!.id;
   const cell = tables.map && findCell(tables.map.cells, decision.client);

@@ -3,10 +3,12 @@
  *
  * Two choices are nested and the scope is the longer of both: is the subnet in a special block (then the resolver's own
  * address decides, §10 and §11.3), and which leaf of the steering map holds it. So special blocks and leaves together
- * partition the address space, and no cache can serve one with the answer of the other.
+ * partition the address space, and no cache can serve one with the answer of the other. IPv6 addresses that carry an
+ * IPv4 address (blocks.ts) are answered as that one, with a scope that counts the bits before it.
  */
-import { type Address, addressBytes, mask32 } from '../ip.ts';
+import { type Address, be32, mask32 } from '../ip.ts';
 import { findInterval, type IntervalIndex, leafLength } from '../steering/map.ts';
+import { Kind, v4Blocks, v6Blocks } from './blocks.ts';
 import { Option } from './types.ts';
 
 /** IANA address family numbers. 0 stands for "none" and comes with source 0. */
@@ -80,61 +82,20 @@ export interface ClientChoice {
   special: boolean;
   /** Length of the block that `client` shares with no special block, or of the special block itself. */
   scopeFloor: number;
-  /** Bits before the family the map was asked in: 96 for a v4-mapped subnet. */
+  /** Bits of the option's address before the client's: 96 for a v4-mapped one, 16 for one of 6to4. */
   scopeBase: number;
+  /** Leading bits of the client that the option tells. */
+  length: number;
 }
 
 export function createClientChoice(): ClientChoice {
-  return { client: { family: 4, hi: 0, lo: 0 }, bySubnet: false, special: false, scopeFloor: 0, scopeBase: 0 };
-}
-
-/** In `ranking` of the two indexes below. */
-const special = 1;
-const v4Special = blocks(4, [
-  ['0.0.0.0', 8],
-  ['10.0.0.0', 8],
-  ['100.64.0.0', 10],
-  ['127.0.0.0', 8],
-  ['169.254.0.0', 16],
-  ['172.16.0.0', 12],
-  ['192.168.0.0', 16],
-  ['198.18.0.0', 15],
-  ['224.0.0.0', 3],
-]);
-/** ::/64 holds ::, ::1 and the v4-mapped addresses, which fold before this is asked. */
-const v6Special = blocks(6, [
-  ['::', 64],
-  ['fc00::', 7],
-  ['fe80::', 9],
-  ['ff00::', 8],
-]);
-/**
- * Blocks no resolver on the Internet can route to (RFC 6890), as an index of intervals. Documentation prefixes are not
- * among them: nobody sends them, and examples and rehearsals steer by them.
- */
-function blocks(family: 4 | 6, list: readonly (readonly [string, number])[]): IntervalIndex {
-  const starts: [hi: number, lo: number, kind: number][] = [];
-  const add = (hi: number, lo: number, kind: number) => {
-    const last = starts.at(-1);
-    if (last?.[0] === hi && last[1] === lo) starts.pop();
-    if (starts.at(-1)?.[2] !== kind) starts.push([hi, lo, kind]);
-  };
-  for (const [text, length] of list) {
-    const bytes = addressBytes(text)!;
-    const view = new DataView(bytes.buffer);
-    const hi = view.getUint32(0);
-    const lo = family === 4 ? 0 : view.getUint32(4);
-    if (starts.length === 0 && hi !== 0) add(0, 0, 0);
-    add(hi, lo, special);
-    // The block after: none past the end of the address space.
-    const next = length <= 32 ? hi + 2 ** (32 - length) : hi;
-    if (next <= 0xffffffff) add(next, length <= 32 ? 0 : lo + 2 ** (64 - length), 0);
-  }
   return {
-    family,
-    hi: Uint32Array.from(starts, ([hi]) => hi),
-    lo: family === 4 ? new Uint32Array(0) : Uint32Array.from(starts, ([, lo]) => lo),
-    ranking: Uint32Array.from(starts, ([, , kind]) => kind),
+    client: { family: 4, hi: 0, lo: 0 },
+    bySubnet: false,
+    special: false,
+    scopeFloor: 0,
+    scopeBase: 0,
+    length: 0,
   };
 }
 
@@ -148,38 +109,76 @@ export function chooseClient(subnet: ClientSubnet, peer: Address, out: ClientCho
   out.special = false;
   out.scopeFloor = 0;
   out.scopeBase = 0;
+  out.length = 0;
   if (!subnet.present || subnet.source === 0) return;
-
   const { address, source } = subnet;
-  const mapped = subnet.family === EcsFamily.v6 && source >= 96 && isMapped(address);
-  const v4 = mapped || subnet.family === EcsFamily.v4;
-  out.scopeBase = mapped ? 96 : 0;
-  const length = mapped ? source - 96 : source;
-  const index = v4 ? v4Special : v6Special;
-  let hi = word(address, mapped ? 12 : 0);
-  let lo = v4 ? 0 : word(address, 4);
-  let at = findInterval(index, hi, lo);
-  let floor = leafLength(index, at, hi, lo);
-  if (index.ranking[at] === special && length < floor && at + 1 < index.hi.length) {
-    // A source shorter than the special block it starts with: the first ordinary address inside it, when there is one.
-    const nextHi = index.hi[at + 1]!;
-    const nextLo = v4 ? 0 : index.lo[at + 1]!;
-    if (sharesPrefix(hi, lo, nextHi, nextLo, length)) {
-      hi = nextHi;
-      lo = nextLo;
-      at++;
-      floor = leafLength(index, at, hi, lo);
+  if (subnet.family === EcsFamily.v4) chooseIn(v4Blocks, be32(address, 0), 0, source, out);
+  else chooseV6(address, source, out);
+}
+
+function chooseV6(address: Uint8Array, source: number, out: ClientChoice): void {
+  const hi = be32(address, 0);
+  const lo = be32(address, 4);
+  const kind = v6Blocks.ranking[findInterval(v6Blocks, hi, lo)]!;
+  if (kind === Kind.sixToFour && source >= 16) {
+    fold(16, ((hi << 16) | (lo >>> 16)) >>> 0, source, out);
+  } else if (kind === Kind.teredo && source >= 32) {
+    const length = Math.max(0, source - 96);
+    fold(96, (~be32(address, 12) & mask32(length)) >>> 0, source, out);
+  } else if ((kind === Kind.mapped || kind === Kind.nat64) && source >= 64) {
+    // Of such a /64 one /96 holds IPv4 addresses; what the source leaves open may be it.
+    const differs = (be32(address, 8) ^ (kind === Kind.mapped ? 0xffff : 0)) & mask32(source - 64);
+    if (differs === 0) fold(96, be32(address, 12), source, out);
+    else {
+      out.special = true;
+      out.scopeFloor = 65 + Math.clz32(differs);
     }
+  } else chooseIn(v6Blocks, hi, lo, source, out);
+}
+
+/** The client is the IPv4 address inside the IPv6 one, from bit `base` on. */
+function fold(base: number, hi: number, source: number, out: ClientChoice): void {
+  out.scopeBase = base;
+  chooseIn(v4Blocks, hi, 0, Math.min(32, Math.max(0, source - base)), out);
+}
+
+function chooseIn(blocks: IntervalIndex, hi: number, lo: number, length: number, out: ClientChoice): void {
+  const { client } = out;
+  const { hi: starts, lo: starts2, family } = blocks;
+  let at = findInterval(blocks, hi, lo);
+  // A source shorter than the special block it starts with: the first ordinary address inside it, when there is one.
+  while (blocks.ranking[at] !== Kind.ordinary && at + 1 < starts.length) {
+    const nextHi = starts[at + 1]!;
+    const nextLo = family === 4 ? 0 : starts2[at + 1]!;
+    if (!sharesPrefix(hi, lo, nextHi, nextLo, length)) break;
+    hi = nextHi;
+    lo = nextLo;
+    at++;
   }
-  out.scopeFloor = !v4 && hi === 0 && lo === 0 ? besideMapped(address) : floor;
-  if (index.ranking[at] === special) {
+  out.scopeFloor = leafLength(blocks, at, hi, lo);
+  out.length = length;
+  if (blocks.ranking[at] !== Kind.ordinary) {
     out.special = true;
     return;
   }
   out.bySubnet = true;
-  client.family = v4 ? 4 : 6;
+  client.family = family;
   client.hi = hi;
   client.lo = lo;
+}
+
+/** Moves a client to another ordinary address of the same source. */
+export function moveClient(choice: ClientChoice, hi: number, lo: number): void {
+  const { client } = choice;
+  const blocks = client.family === 4 ? v4Blocks : v6Blocks;
+  client.hi = hi;
+  client.lo = lo;
+  choice.scopeFloor = leafLength(blocks, findInterval(blocks, hi, lo), hi, lo);
+}
+
+/** An answer with this scope holds for a part of the source only: which part was meant is open. */
+export function isShort(choice: ClientChoice, decided: number): boolean {
+  return choice.bySubnet && (decided > choice.length || choice.scopeFloor > choice.length);
 }
 
 /** Scope of an answer that the ranking (or nothing) decided, in the family of the option. */
@@ -187,23 +186,6 @@ export function scopeOf(subnet: ClientSubnet, choice: ClientChoice, decided: num
   if (subnet.source === 0 || !ranked) return 0;
   const own = choice.special || decided < choice.scopeFloor ? choice.scopeFloor : decided;
   return choice.scopeBase + own;
-}
-
-/** Length of the largest block around an address of ::/64 that holds no v4-mapped address (::ffff:0:0/96). */
-function besideMapped(address: Uint8Array): number {
-  for (let bit = 64; bit < 96; bit++) {
-    const wanted = bit < 80 ? 0 : 1;
-    if (((address[bit >> 3]! >> (7 - (bit & 7))) & 1) !== wanted) return bit + 1;
-  }
-  return 96;
-}
-
-function isMapped(address: Uint8Array): boolean {
-  return word(address, 0) === 0 && word(address, 4) === 0 && word(address, 8) === 0xffff;
-}
-
-function word(bytes: Uint8Array, at: number): number {
-  return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
 }
 
 function sharesPrefix(hiA: number, loA: number, hiB: number, loB: number, length: number): boolean {
