@@ -52,6 +52,7 @@ describe('the configuration', () => {
         ],
         ...{
           origin: 'eu',
+          controlShare: 0.01,
           k: 3,
           answers: 1,
           ttlSecondsMin: 5,

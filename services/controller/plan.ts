@@ -11,10 +11,13 @@ import { withSerial } from '@ufes/core/config/zones.ts';
 import {
   type AllDown,
   type Candidate,
+  type DesiredCheck,
+  type DesiredDebug,
   type DesiredHost,
   type DesiredOrigin,
   type DesiredPop,
   type DesiredProbe,
+  type DesiredRoom,
   type DesiredService,
   type DesiredState,
   type DesiredVip,
@@ -40,6 +43,8 @@ export interface Plan extends IngressPlan {
     readonly services: readonly DesiredService[];
     readonly hosts: readonly DesiredHost[];
     readonly probe: DesiredProbe;
+    readonly room: DesiredRoom;
+    readonly debug: DesiredDebug;
   };
   /** Every certificate to have in the secret store. */
   readonly certificates: readonly TlsChoice[];
@@ -65,7 +70,16 @@ export function plan(input: PlanInput): Plan {
   const probeNames = probe.zone === undefined ? [] : [{ host: `*.${probe.zone.slice(0, -1)}` }];
   return {
     ...ingresses,
-    base: { pops: planPops(config), origins: planOrigins(config), zones, services, hosts, probe },
+    base: {
+      pops: planPops(config),
+      origins: planOrigins(config),
+      zones,
+      services,
+      hosts,
+      probe,
+      room: { soft: config.room.softPercent / 100, hard: config.room.hardPercent / 100 },
+      debug: planDebug(config),
+    },
     certificates: [...own, ...probeNames, ...ingresses.tls],
     classPops: ingressPops(config),
   };
@@ -117,12 +131,53 @@ function planService(config: Config, id: string, service: ServiceConfig): Desire
     candidates: service.pops.map((pop) => ({ pop: popNumber(config, pop), ...addresses(config.pops[pop]!.vips) })),
     ...(service.only && { only: service.only.map((pop) => popNumber(config, pop)) }),
     origin: service.origin,
+    ...planRules(config, service),
     k: 1 + 2 * service.connectionShare,
     answers: service.answers,
     ttlSecondsMin: service.ttl.min,
     ttlSecondsMax: service.ttl.max,
     allDown: planAllDown(service.allDown),
+    ...planCheck(service.check),
   };
+}
+
+/** Readiness is checked of every PoP anyway. */
+function planCheck({ kind, port, path, status, body, maxPercent }: ServiceConfig['check']): { check?: DesiredCheck } {
+  if (kind === 'readiness') return {};
+  if (kind === 'load') return { check: { kind, percentMax: maxPercent } };
+  const at = port === undefined ? {} : { port };
+  if (kind === 'tcp') return { check: { kind, ...at } };
+  return { check: { kind, ...at, path, status, ...(body === undefined ? {} : { body }) } };
+}
+
+/** What the configuration says of particular clients. */
+function planRules(config: Config, service: ServiceConfig): Partial<DesiredService> {
+  const { overrides, shares, regions, bindings, ignoreSubnet, controlPercent } = service;
+  const numbers = (ids: readonly string[]) => ids.map((pop) => popNumber(config, pop));
+  const prefixes = (clients: readonly string[]) => clients.flatMap((one) => config.prefixLists[one] ?? [one]);
+  return {
+    ...(ignoreSubnet && { ignoreSubnet }),
+    ...(overrides.length > 0 && {
+      overrides: overrides.map(({ clients, pops, pin }) => ({ prefixes: prefixes(clients), pops: numbers(pops), pin })),
+    }),
+    ...(shares.length > 0 && {
+      shares: shares.map(({ pop, percent, clients }) => ({
+        pop: popNumber(config, pop),
+        share: percent / 100,
+        ...(clients && { prefixes: prefixes(clients) }),
+      })),
+    }),
+    ...(regions.length > 0 && {
+      regions: regions.map(({ clients, only }) => ({ prefixes: prefixes(clients), only: numbers(only) })),
+    }),
+    ...(service.policy === 'latency' && controlPercent > 0 && { controlShare: controlPercent / 100 }),
+    ...(bindings.length > 0 && { bindings }),
+  };
+}
+
+function planDebug({ dns }: Config): DesiredDebug {
+  const { pinnedLabel, explainClients } = dns;
+  return { ...(pinnedLabel !== '' && { pinnedLabel }), explainClients };
 }
 
 function planAllDown(rule: ServiceConfig['allDown']): AllDown {
@@ -198,6 +253,8 @@ export function assemble({ base }: Plan, phases: readonly HostPhase[], vips: rea
     hosts,
     vips: desiredVips.sort((a, b) => a.pop - b.pop || (a.address < b.address ? -1 : 1)),
     probe: base.probe,
+    room: base.room,
+    debug: base.debug,
   };
 }
 

@@ -8,6 +8,7 @@ import {
 } from '@ufes/core/desired.ts';
 import { distanceKm, type GroupPlan, vectorsOf } from '@ufes/core/steering/base.ts';
 import type { Prior } from '@ufes/core/steering/estimate.ts';
+import { geoKey } from '@ufes/core/steering/prepare.ts';
 
 /** A backbone is engineered: less detour and no access line, so less than clients see over the same distance. */
 const backboneShare = 0.6;
@@ -30,7 +31,12 @@ export function planOf(desired: DesiredState, prior: Prior): MapPlan {
   for (const service of desired.services) {
     const key = groupKey(service, desired.pops);
     // The first service of a group in the desired state gives the order where nothing is known of a client.
-    if (service.candidates.length > 0 && !groups.has(key)) groups.set(key, groupOf(key, service, desired, pops, prior));
+    if (service.candidates.length === 0 || groups.has(key)) continue;
+    const group = groupOf(key, service, desired, pops, prior);
+    groups.set(key, group);
+    // The control arm's: the same candidates by distance alone. It shares its base, so it costs next to nothing.
+    const geo = geoKey(key);
+    if (!groups.has(geo)) groups.set(geo, { ...group, key: geo, policy: 'geo' });
   }
   return {
     pops: pops.map(({ id }) => id),

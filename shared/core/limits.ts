@@ -8,6 +8,8 @@ export const limits = {
     fileBytes: 4 << 20,
     /** A PoP is one byte in rankings; 255 means "none". */
     pops: 254,
+    /** In one list of clients: every /24 that one country has. Rules for more belong into measurements. */
+    prefixes: 500_000,
   },
   store: {
     /** Artefacts kept per kind: enough to step back over a bad afternoon. */

@@ -95,7 +95,7 @@ describe('docs/ufes.example.yaml', () => {
         .get(key)!
         .flatMap((comment) => /Default: (.+?)\.?$/.exec(comment)?.[1] ?? [])
         .map((value): unknown => parse(value));
-      const isSection = isPlainObject(schema.default) || key === 'zones' || key === 'listeners.probe';
+      const isSection = isPlainObject(schema.default) || ['zones', 'prefixLists', 'listeners.probe'].includes(key);
       const expected = schema.default === undefined || isSection ? [] : [schema.default];
       expect(stated, key).toEqual(expected);
     }

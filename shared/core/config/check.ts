@@ -4,6 +4,7 @@
  */
 import { addressBytes } from '../ip.ts';
 import { checkAddresses } from './check-addresses.ts';
+import { checkRules } from './check-rules.ts';
 import { checkServices } from './check-services.ts';
 import { absoluteName, isWithin, zoneOf } from './names.ts';
 import { parsePool } from './pool.ts';
@@ -20,6 +21,7 @@ export function checkConfig(config: Config, texts: ReadonlyMap<string, string>):
     ...zones.flatMap((zone) => zone.problems),
     ...checkZoneNames(zones),
     ...checkServices(config, zones),
+    ...checkRules(config),
     ...checkProbes(config, zones),
     ...checkKubernetes(config),
   ];

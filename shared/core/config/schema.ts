@@ -115,6 +115,79 @@ export const routeSchema = Type.Object(
   closed,
 );
 
+const clients = (options: object = {}) =>
+  Type.Array(text('prefix, or the id of a list in prefixLists', { minLength: 1, maxLength: 49 }), {
+    minItems: 1,
+    maxItems: limits.config.prefixes,
+    ...options,
+  });
+const percent = (description: string, options: object = {}) =>
+  Type.Number({ description, minimum: 0, maximum: 100, ...options });
+
+const overrideSchema = Type.Object(
+  {
+    clients: clients(),
+    pops: Type.Array(Type.String(), { minItems: 1, maxItems: limits.config.pops, description: 'best first' }),
+    pin: Type.Boolean({ default: false, description: 'hold to it even when the PoP is down' }),
+  },
+  closed,
+);
+
+const shareSchema = Type.Object(
+  {
+    pop: text('PoP id'),
+    percent: percent('of the clients that no share before it took'),
+    clients: Type.Optional(clients({ description: 'default: everyone' })),
+  },
+  closed,
+);
+
+const regionSchema = Type.Object(
+  {
+    clients: clients(),
+    only: Type.Array(Type.String(), { minItems: 1, description: 'allow-list for these clients, beside the service’s' }),
+  },
+  closed,
+);
+
+const bindingSchema = Type.Object(
+  {
+    type: Type.Union([Type.Literal('HTTPS'), Type.Literal('SVCB')]),
+    data: text('presentation form without hints, e.g. 1 . alpn=h2', { minLength: 1, maxLength: 1_000 }),
+  },
+  closed,
+);
+
+export const serviceCheckSchema = Type.Object(
+  {
+    kind: Type.Union(
+      [
+        Type.Literal('readiness'),
+        Type.Literal('tcp'),
+        Type.Literal('http'),
+        Type.Literal('https'),
+        Type.Literal('load'),
+      ],
+      { default: 'readiness', description: 'beside the readiness of the edge, which is always checked' },
+    ),
+    port: Type.Optional(Type.Integer({ description: 'default: the PoP’s', minimum: 1, maximum: 65535 })),
+    path: Type.String({ default: '/', pattern: '^/', description: 'http, https: what is fetched' }),
+    status: Type.Array(Type.Integer({ minimum: 200, maximum: 599 }), {
+      default: [],
+      maxItems: 16,
+      description: 'http, https: statuses that are well; empty: any 2xx',
+    }),
+    body: Type.Optional(text('http, https: text that the body contains', { minLength: 1, maxLength: 200 })),
+    maxPercent: Type.Number({
+      default: 100,
+      exclusiveMinimum: 0,
+      maximum: 1_000,
+      description: 'load: percent of the capacity, above it the check fails',
+    }),
+  },
+  { ...closed, default: {}, description: 'what vantages check of this service at each PoP' },
+);
+
 export const serviceSchema = Type.Object(
   {
     name: text('steered name, e.g. www.shop.example', { minLength: 1, maxLength: 253 }),
@@ -140,6 +213,26 @@ export const serviceSchema = Type.Object(
       default: 1,
       description: 'share of requests on new connections; cost = (1 + 2·share) · client leg + backbone leg',
     }),
+    ignoreSubnet: Type.Boolean({
+      default: false,
+      description: 'place clients by their resolver, whatever subnet it tells',
+    }),
+    overrides: Type.Array(overrideSchema, {
+      default: [],
+      description: 'PoPs for some clients, before any ranking; the longest prefix wins',
+    }),
+    shares: Type.Array(shareSchema, {
+      default: [],
+      maxItems: 16,
+      description: 'parts of the clients for a PoP; always the same clients',
+    }),
+    regions: Type.Array(regionSchema, { default: [], description: '"only" for some clients; the longest prefix wins' }),
+    controlPercent: percent('of clients steered by distance alone, to compare with; others every week', { default: 1 }),
+    bindings: Type.Array(bindingSchema, {
+      default: [],
+      maxItems: 8,
+      description: 'HTTPS and SVCB records; their hints are the addresses of the chosen PoP',
+    }),
     answers: Type.Integer({ minimum: 1, maximum: 8, default: 1, description: 'addresses in an answer' }),
     ttl: Type.Object(
       { min: seconds('while a change is in sight', 0, 86_400, 5), max: seconds('in quiet times', 0, 86_400, 60) },
@@ -156,6 +249,7 @@ export const serviceSchema = Type.Object(
         description: 'what to answer when no candidate is up',
       },
     ),
+    check: serviceCheckSchema,
     routes: Type.Array(routeSchema, { default: [{}], minItems: 1 }),
     tls: Type.Union(
       [Type.Literal('internal'), Type.Object({ certificate: text('PEM file'), key: text('PEM file') }, closed)],
@@ -204,8 +298,33 @@ export const configSchema = Type.Object(
     origins: byId(originSchema),
     zones: Type.Record(dnsName, zoneSchema, { default: {} }),
     services: byId(serviceSchema),
+    prefixLists: Type.Record(
+      Type.String({ pattern: id }),
+      Type.Array(text('prefix, e.g. 192.0.2.0/24', { maxLength: 49 }), {
+        minItems: 1,
+        maxItems: limits.config.prefixes,
+      }),
+      { additionalProperties: false, default: {} },
+    ),
+    room: Type.Object(
+      {
+        softPercent: percent('of capacity: up to here a PoP takes every client it is best for', { default: 80 }),
+        hardPercent: percent('of capacity: what a PoP is held at when more would come', { default: 95 }),
+      },
+      { ...closed, default: {} },
+    ),
     dns: Type.Object(
       {
+        pinnedLabel: Type.String({
+          default: '{pop}',
+          pattern: '^([a-z0-9-]*\\{pop\\}[a-z0-9-]*)?$',
+          maxLength: 30,
+          description: 'label before a steered name that names one PoP, {pop} stands for its id; empty: no such names',
+        }),
+        explainClients: Type.Array(text('prefix', { maxLength: 49 }), {
+          default: ['127.0.0.0/8', '::1/128'],
+          description: 'who may ask for TXT of _ufes-explain.NAME; by the address that asks',
+        }),
         nsid: Type.Optional(text('name server id for who asks (RFC 5001)', { maxLength: limits.dns.serverIdBytes })),
         chaos: Type.Object(
           {
