@@ -26,9 +26,11 @@ export interface AdminInit {
   readonly feed: LiveFeed;
   readonly recent: RecentAnswers;
   readonly probes: ProbeQueries;
+  /** Brings in what the threads have seen. */
+  readonly gather: () => void;
 }
 
-export function addRoutes({ admin, clock, answerer, feed, recent, probes }: AdminInit): void {
+export function addRoutes({ admin, clock, answerer, feed, recent, probes, gather }: AdminInit): void {
   admin.get<{ Querystring: Record<string, string | undefined> }>('/explain', (request) => {
     const { name, client, type = 'A' } = request.query;
     const number = typeNumber(type);
@@ -41,12 +43,14 @@ export function addRoutes({ admin, clock, answerer, feed, recent, probes }: Admi
     if (typeof result === 'string') throw new OperatingError('NOT_FOUND', result);
     return result;
   });
-  admin.get<{ Querystring: Record<string, string | undefined> }>('/answers', (request) =>
-    recent.since(numberOf(request.query['since'])),
-  );
-  admin.get<{ Querystring: Record<string, string | undefined> }>('/probe-queries', (request) => ({
-    queries: probes.since(numberOf(request.query['since'])),
-  }));
+  admin.get<{ Querystring: Record<string, string | undefined> }>('/answers', (request) => {
+    gather();
+    return recent.since(numberOf(request.query['since']));
+  });
+  admin.get<{ Querystring: Record<string, string | undefined> }>('/probe-queries', (request) => {
+    gather();
+    return { queries: probes.since(numberOf(request.query['since'])) };
+  });
   admin.get('/state', () => stateOf(answerer.tables, feed, clock.nowMs()));
 }
 
@@ -56,7 +60,11 @@ function numberOf(text: string | undefined): number {
   return Number(text);
 }
 
-function stateOf(tables: Tables | undefined, feed: LiveFeed, nowMs: number): DnsState & { votes: object } {
+function stateOf(
+  tables: Tables | undefined,
+  feed: LiveFeed,
+  nowMs: number,
+): DnsState & { votes: object; verdicts?: object } {
   const votes = Object.fromEntries(feed.votes());
   if (tables === undefined) return { pops: [], votes };
   const { desired, map, mapVersion, live } = tables;
@@ -67,6 +75,8 @@ function stateOf(tables: Tables | undefined, feed: LiveFeed, nowMs: number): Dns
     sinceSeconds: liveSince(live, pop),
     loadPerMille: liveLoad(live, pop),
     holdMs: liveHoldMs(live, pop),
+    // 0: nobody can say, it is what was known last.
+    votes: feed.verdicts().get(id)?.counted ?? 0,
   }));
   return {
     pops,
@@ -75,5 +85,6 @@ function stateOf(tables: Tables | undefined, feed: LiveFeed, nowMs: number): Dns
       : { map: { version: formatVersion(mapVersion), ageSeconds: ageSeconds(map.createdAtMs) } }),
     desired: { version: formatVersion(desired.version), ageSeconds: ageSeconds(desired.createdAtMs) },
     votes,
+    verdicts: feed.external(),
   };
 }

@@ -23,6 +23,7 @@ import { createDecision, Why } from '@ufes/core/steering/decide.ts';
 import { findPrefix } from '@ufes/core/steering/prefixes.ts';
 import type { Counters } from './counters.ts';
 import { explainText } from './explain-text.ts';
+import { FastPath, overRate } from './fast.ts';
 import { placeAndDecide } from './place.ts';
 import type { AnswerSink, ProbeSink } from './recent.ts';
 import { Admitted } from './rrl.ts';
@@ -44,6 +45,8 @@ export interface AnswererInit {
   readonly recent: AnswerSink;
   readonly probes: ProbeSink;
   readonly wire: Wire;
+  /** Remember one steered answer each time that `remembers` is set; default: all. */
+  readonly samples?: boolean;
 }
 
 export class Answerer {
@@ -51,6 +54,10 @@ export class Answerer {
   readonly out = new Uint8Array(tcpBytes);
   /** Undefined: no desired state yet. Swapped whole. */
   tables: Tables | undefined;
+  /** The next steered answer is remembered; who sets it once for all remembers all. */
+  remembers = true;
+  /** Off after each one remembered: whoever answers in batches remembers one of each. */
+  readonly #samples: boolean;
 
   readonly #clock: Clock;
   readonly #counters: Counters;
@@ -61,6 +68,7 @@ export class Answerer {
   readonly #writer = createWriter(this.out);
   readonly #choice = createClientChoice();
   readonly #decision = createDecision();
+  readonly #fast: FastPath;
   readonly #lookup: Lookup = { found: Found.outside, node: undefined };
   readonly #target = createNameKey();
   #authoritative = false;
@@ -72,6 +80,48 @@ export class Answerer {
     this.#recent = init.recent;
     this.#probes = init.probes;
     this.#wire = init.wire;
+    this.#samples = init.samples ?? false;
+    this.#fast = new FastPath(this.#query, this.#choice, this.#decision, init.wire);
+  }
+
+  /**
+   * Answers the `length` bytes of UDP at `at` of `input` into `out` at `to`, where limits.dns.udpBytes have room.
+   * Returns the length of the answer; 0: none is to be sent.
+   */
+  answerInto(input: Uint8Array, at: number, length: number, peer: Peer, out: Uint8Array, to: number): number {
+    const { tables } = this;
+    if (tables !== undefined) {
+      const counters = this.#counters;
+      const timed = counters.timed();
+      const startedMs = timed ? this.#clock.monotonicMs() : 0;
+      const answered = this.#fast.answer(tables, input, at, length, peer, this.#clock.nowMs(), out, to);
+      if (answered > 0) {
+        this.#remember(tables, this.#fast.steered!);
+        if (this.#query.edns.cookie.present) counters.cookies[this.#wire.cookie]!++;
+        counters.count(false, Rcode.noError);
+        if (timed) counters.took((this.#clock.monotonicMs() - startedMs) * 1000);
+        return answered;
+      }
+      if (answered === overRate) {
+        return this.#copyOut(this.#answerOverRate(input.subarray(at, at + length), peer), out, to);
+      }
+    }
+    return this.#copyOut(this.answer(input.subarray(at, at + length), peer, false), out, to);
+  }
+
+  #copyOut(length: number, out: Uint8Array, to: number): number {
+    for (let i = 0; i < length; i++) out[to + i] = this.out[i]!;
+    return length;
+  }
+
+  /** What the fast path found to be over its network's rate. */
+  #answerOverRate(packet: Uint8Array, peer: Peer): number {
+    const query = this.#query;
+    const decoded = decodeQuery(packet, query);
+    this.#authoritative = false;
+    this.#scope = 0;
+    this.#wire.prepare(query, peer, false, this.#clock.nowMs());
+    return this.#answerShortly(packet, decoded, this.#fast.admitted);
   }
 
   /** Length of the answer in `out`; 0: none is to be sent. */
@@ -291,6 +341,8 @@ export class Answerer {
     const decision = this.#decision;
     const first = decision.count > 0 ? decision.candidates[0]! : service.candidates.length;
     this.#counters.answers.add(steered.counts[first]!);
+    if (!this.remembers) return;
+    this.remembers = !this.#samples;
     const pop = decision.count > 0 ? tables.desired.pops[service.candidates[first]!.pop]!.id : '';
     this.#recent.addAnswer(this.#clock.nowMs(), service.name, pop, this.#choice, this.#query.edns.subnet);
   }

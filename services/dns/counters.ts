@@ -126,6 +126,13 @@ export class Counters {
   }
 }
 
+/** The sum of what threads have counted. */
+export function joined(all: readonly Counters[]): Counters {
+  const sum = new Counters();
+  for (const one of all) sum.join(one);
+  return sum;
+}
+
 export interface AnswerLabels {
   readonly service: string;
   readonly pop: string;
@@ -134,7 +141,10 @@ export interface AnswerLabels {
 /** Steered answers by service and PoP. Slots outlive swaps, so that counts only rise. */
 export class AnswerCounts {
   values: Float64Array;
-  readonly labels: AnswerLabels[] = [];
+  readonly #own: AnswerLabels[] = [];
+  labels: readonly AnswerLabels[] = this.#own;
+  /** Of threads that ended before. */
+  #settled: AnswerCounts | undefined;
   readonly #slots = new Map<string, number>();
 
   constructor(slots = 64) {
@@ -147,7 +157,7 @@ export class AnswerCounts {
     if (slot === undefined) {
       slot = this.labels.length;
       this.#slots.set(key, slot);
-      this.labels.push({ service, pop });
+      this.#own.push({ service, pop });
       if (slot >= this.values.length) {
         const grown = new Float64Array(new SharedArrayBuffer(16 * this.values.length));
         grown.set(this.values);
@@ -161,10 +171,29 @@ export class AnswerCounts {
     this.values[slot]!++;
   }
 
-  join(other: Pick<AnswerCounts, 'labels' | 'values'>): void {
+  /** What another thread writes from now on. */
+  replace(values: Float64Array, labels: readonly AnswerLabels[]): void {
+    this.values = values;
+    this.labels = labels;
+  }
+
+  /** Keeps what the thread that wrote here had counted; the next one begins at 0. */
+  settle(): void {
+    const settled = this.#settled ?? new AnswerCounts();
+    settled.join({ labels: this.labels, values: this.values });
+    this.#settled = settled;
+    this.replace(new Float64Array(0), []);
+  }
+
+  join(other: Pick<AnswerCounts, 'labels' | 'values'> & { settled?: AnswerCounts | undefined }): void {
+    if (other.settled !== undefined) this.join(other.settled);
     for (const [slot, { service, pop }] of other.labels.entries()) {
       this.values[this.slot(service, pop)]! += other.values[slot]!;
     }
+  }
+
+  get settled(): AnswerCounts | undefined {
+    return this.#settled;
   }
 
   *entries(): Generator<[labels: AnswerLabels, value: number]> {

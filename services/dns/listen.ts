@@ -1,15 +1,23 @@
-/** Every address of listeners.dns, UDP and TCP. All open or none: a server that is half there misleads. */
+/**
+ * Every address of listeners.dns, UDP and TCP. All open or none: a server that is half there misleads. UDP is the
+ * threads' where there are some (sockets.ts, threads.ts), else node:dgram's; TCP is always this thread's.
+ */
 import type { Clock, Component, Log } from '@ufes/core/ports.ts';
 import { parseEndpoint } from '@ufes/io/address.ts';
+import { closeSocket } from '@ufes/io/udp/mmsg.ts';
 import type { Counters } from './counters.ts';
+import { type OpenSockets, openSockets } from './sockets.ts';
 import type { AnswerFunction, BatchSource } from './source.ts';
 import { createTcpSource } from './tcp.ts';
+import type { Threads } from './threads.ts';
 import { createDgramSource } from './udp.ts';
 
 export interface ListenInit {
   /** ADDRESS:PORT, [v6]:PORT. Port 0: any free one, the same for UDP and TCP. */
   readonly endpoints: readonly string[];
   readonly answerer: AnswerFunction;
+  /** Started; it stays to the caller to stop them after the listeners. Undefined: node:dgram. */
+  readonly threads?: Threads | undefined;
   readonly clock: Clock;
   readonly log: Log;
   readonly counters: Counters;
@@ -21,9 +29,10 @@ export interface Listeners extends Component {
 }
 
 export function createListeners(init: ListenInit): Listeners {
-  const { answerer, clock, log, counters } = init;
+  const { answerer, clock, log, counters, threads } = init;
   const open: BatchSource[] = [];
   const ports = new Map<string, number>();
+  let sockets: readonly OpenSockets[] = [];
 
   async function openSource(source: BatchSource): Promise<number> {
     await source.open();
@@ -31,7 +40,32 @@ export function createListeners(init: ListenInit): Listeners {
     return source.port;
   }
 
+  async function startByDgram(): Promise<void> {
+    for (const text of init.endpoints) {
+      const endpoint = parseEndpoint(text);
+      const port = await openSource(createDgramSource(endpoint, answerer, log));
+      await openSource(createTcpSource({ endpoint: { ...endpoint, port }, answerer, clock, log, counters }));
+      ports.set(text, port);
+    }
+  }
+
+  async function startByThreads(by: Threads): Promise<void> {
+    sockets = openSockets(init.endpoints, by.count);
+    for (const { listener, address, port, tcp } of sockets) {
+      await openSource(createTcpSource({ endpoint: { address, port }, fd: tcp, answerer, clock, log, counters }));
+      ports.set(listener, port);
+    }
+    await by.open(
+      Array.from({ length: by.count }, (_, thread) =>
+        sockets.map(({ udp, address }) => ({ fd: udp[thread]!, address })),
+      ),
+    );
+  }
+
   async function stop(): Promise<void> {
+    await threads?.stop();
+    for (const { udp } of sockets) for (const fd of udp) closeSocket(fd);
+    sockets = [];
     await Promise.all(open.splice(0).map((source) => source.close()));
   }
 
@@ -39,16 +73,13 @@ export function createListeners(init: ListenInit): Listeners {
     ports: () => ports,
     async start() {
       try {
-        for (const text of init.endpoints) {
-          const endpoint = parseEndpoint(text);
-          const port = await openSource(createDgramSource(endpoint, answerer, log));
-          await openSource(createTcpSource({ endpoint: { ...endpoint, port }, answerer, clock, log, counters }));
-          ports.set(text, port);
-          log.info({ address: endpoint.address, port }, 'dns: listening');
-        }
+        await (threads === undefined ? startByDgram() : startByThreads(threads));
       } catch (error) {
         await stop();
         throw error;
+      }
+      for (const [listener, port] of ports) {
+        log.info({ listener, port, udp: threads === undefined ? 'dgram' : 'batched' }, 'dns: listening');
       }
     },
     stop,

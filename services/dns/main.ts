@@ -4,21 +4,28 @@
  * Start: last-good artefacts of the own disk, then of the store; one round of health checks; then the sockets open. With
  * no desired state anywhere they open too and answer SERVFAIL until there is one.
  */
+import { availableParallelism } from 'node:os';
+import { resolve } from 'node:path';
 import { createCookieKeys } from '@ufes/core/dns/cookie.ts';
 import { limits } from '@ufes/core/limits.ts';
 import { liveState } from '@ufes/core/live.ts';
 import { followArtefact } from '@ufes/io/artefact.ts';
-import type { ServiceMain } from '@ufes/io/service.ts';
+import type { ServiceContext, ServiceMain } from '@ufes/io/service.ts';
+import { whyNoBatches } from '@ufes/io/udp/mmsg.ts';
 import { addRoutes } from './admin.ts';
 import { Answerer } from './answer.ts';
 import { createCookieKeyring } from './cookie-keys.ts';
-import { Counters } from './counters.ts';
+import { Counters, joined } from './counters.ts';
+import { registerHealthMetrics } from './health-metrics.ts';
 import { createListeners } from './listen.ts';
 import { createLiveFeed } from './live-feed.ts';
 import { registerMetrics, registerPopGauge } from './metrics.ts';
+import { QueryLog } from './query-log.ts';
 import { ProbeQueries, RecentAnswers } from './recent.ts';
 import { createRateTable } from './rrl.ts';
 import { createServing } from './serving.ts';
+import { createThreads, type Threads, type ThreadsInit } from './threads.ts';
+import { addVerdictRoutes } from './verdicts.ts';
 import { Wire, wireOptions } from './wire.ts';
 
 export const main: ServiceMain = (context) => {
@@ -29,32 +36,41 @@ export const main: ServiceMain = (context) => {
   const cookieKeys = createCookieKeys();
   const keyring = createCookieKeyring(context, cookieKeys);
   const rates = createRateTable(new DataView(context.rng.bytes(4).buffer).getInt32(0));
-  const wire = new Wire(wireOptions(config), { cookieKeys, rates });
+  const options = wireOptions(config);
+  const shared = { cookieKeys, rates };
+  const wire = new Wire(options, shared);
   const answerer = new Answerer({ clock, counters, recent, probes, wire });
   const feed = createLiveFeed(context);
-  const serving = createServing({ answerer, feed, counts: counters.answers, log });
+  const { queryLog } = config.dns;
+  const queries = queryLog && new QueryLog(resolve(context.configFolder, queryLog.file), log);
+  const readers = { recent, probes, log: queries };
+  const threads = threadsFor(context, { wire: options, shared, logEvery: queryLog?.every ?? 0, readers });
+  const serving = createServing({ answerer, threads, feed, counts: counters.answers, log });
   let open = false;
   const tellReady = () => {
     const why = answerer.tables === undefined ? 'no desired state yet' : open ? undefined : 'starting';
     context.ready(why === undefined, why);
   };
-  const map = followArtefact(context, 'map', serving.applyMap);
+  const map = followArtefact(context, 'map', serving.applyMap, { shared: true });
   const desired = followArtefact(context, 'desired', (payload) => {
     serving.applyDesired(payload);
     tellReady();
   });
-  const listeners = createListeners({ endpoints: config.listeners.dns, answerer, clock, log, counters });
+  const listeners = createListeners({ endpoints: config.listeners.dns, answerer, threads, clock, log, counters });
 
-  registerMetrics(registry, () => counters);
+  registerMetrics(registry, () => joined([counters, ...(threads?.counters() ?? [])]));
   registerPopGauge(registry, function* () {
     const { tables } = answerer;
     for (const [pop, { id }] of tables?.desired.pops.entries() ?? []) yield [{ pop: id }, liveState(tables!.live, pop)];
   });
-  addRoutes({ admin, clock, answerer, feed, recent, probes });
+  registerHealthMetrics(registry, feed);
+  addRoutes({ admin, clock, answerer, feed, recent, probes, gather: () => threads?.gather() });
+  addVerdictRoutes({ ...context, feed, desired: () => answerer.tables?.desired });
 
   return {
     async start() {
       await keyring.start();
+      await threads?.start();
       await map.start();
       await desired.start();
       await feed.start();
@@ -69,6 +85,19 @@ export const main: ServiceMain = (context) => {
       await desired.stop();
       await map.stop();
       await keyring.stop();
+      await queries?.close();
     },
   };
 };
+
+/** Threads with batched system calls, or undefined where UDP is node:dgram's; the log says which. */
+function threadsFor(
+  { config, clock, log }: ServiceContext,
+  init: Pick<ThreadsInit, 'wire' | 'shared' | 'logEvery' | 'readers'>,
+): Threads | undefined {
+  const why = config.dns.udp === 'dgram' ? 'configured' : whyNoBatches();
+  if (why === undefined)
+    return createThreads({ ...init, count: config.dns.threads ?? availableParallelism(), clock, log });
+  log[config.dns.udp === 'dgram' ? 'info' : 'warn']({ why }, 'dns: UDP by node:dgram, one packet at a time');
+  return undefined;
+}

@@ -6,8 +6,29 @@ import { limits } from '@ufes/core/limits.ts';
 
 const size = limits.dns.recentAnswers;
 
+/** Takes note of a steered answer; `pop` empty: no PoP was answered. */
+export interface AnswerSink {
+  addAnswer(atMs: number, name: string, pop: string, choice: ClientChoice, subnet: ClientSubnet): void;
+}
+
+/** Takes note of who asked for an ID-POP name. */
+export interface ProbeSink {
+  addProbe(id: string, pop: string, atMs: number, peer: Address, choice: ClientChoice, subnet: ClientSubnet): void;
+}
+
+/** Length of the prefix that is remembered of a client: what was sent of it, at most a cell. */
+export function answeredPrefix({ client, bySubnet, scopeBase }: ClientChoice, { source }: ClientSubnet): number {
+  const cell = client.family === 4 ? 24 : 48;
+  return bySubnet ? Math.min(cell, source - scopeBase) : cell;
+}
+
+/** Length of the ECS prefix, -1: the resolver sent none that counts. */
+export function probePrefix({ client, bySubnet, scopeBase }: ClientChoice, { source }: ClientSubnet): number {
+  return bySubnet ? Math.min(source - scopeBase, client.family === 4 ? 32 : 64) : -1;
+}
+
 /** Writing takes no allocation; the oldest entry is overwritten. */
-export class RecentAnswers {
+export class RecentAnswers implements AnswerSink {
   #seq = 0;
   readonly #atMs = new Float64Array(size);
   readonly #name = new Array<string>(size).fill('');
@@ -17,18 +38,19 @@ export class RecentAnswers {
   readonly #lo = new Uint32Array(size);
   readonly #length = new Uint8Array(size);
 
-  /** `pop` empty: no PoP was answered. */
-  add(atMs: number, name: string, pop: string, choice: ClientChoice, subnet: ClientSubnet): void {
+  addAnswer(atMs: number, name: string, pop: string, choice: ClientChoice, subnet: ClientSubnet): void {
+    this.put(atMs, name, pop, choice.client, answeredPrefix(choice, subnet));
+  }
+
+  put(atMs: number, name: string, pop: string, { family, hi, lo }: Address, length: number): void {
     const at = this.#seq++ % size;
-    const { family, hi, lo } = choice.client;
     this.#atMs[at] = atMs;
     this.#name[at] = name;
     this.#pop[at] = pop;
     this.#family[at] = family;
     this.#hi[at] = hi;
     this.#lo[at] = lo;
-    const cell = family === 4 ? 24 : 48;
-    this.#length[at] = choice.bySubnet ? Math.min(cell, subnet.source - choice.scopeBase) : cell;
+    this.#length[at] = length;
   }
 
   /** Those after `seq`, oldest first. */
@@ -60,10 +82,15 @@ export interface ProbeQuery {
 }
 
 /** ID → resolver. The oldest entries go first; an ID asked again keeps its place and its first resolver. */
-export class ProbeQueries {
+export class ProbeQueries implements ProbeSink {
   readonly #byName = new Map<string, ProbeQuery>();
 
-  add(id: string, pop: string, atMs: number, peer: Address, choice: ClientChoice, subnet: ClientSubnet): void {
+  addProbe(id: string, pop: string, atMs: number, peer: Address, choice: ClientChoice, subnet: ClientSubnet): void {
+    this.put(id, pop, atMs, peer, choice.client, probePrefix(choice, subnet));
+  }
+
+  /** `length` -1: no prefix. */
+  put(id: string, pop: string, atMs: number, peer: Address, client: Address, length: number): void {
     const key = `${id} ${pop}`;
     if (this.#byName.has(key)) return;
     if (this.#byName.size >= size) {
@@ -71,8 +98,7 @@ export class ProbeQueries {
       if (oldest !== undefined) this.#byName.delete(oldest);
     }
     const resolver = peer.family === 4 ? formatAddress(peer) : formatPrefix(prefixOf(peer, 64));
-    const length = Math.min(subnet.source - choice.scopeBase, choice.client.family === 4 ? 32 : 64);
-    const prefix = choice.bySubnet ? { subnet: formatPrefix(prefixOf(choice.client, length)) } : {};
+    const prefix = length < 0 ? {} : { subnet: formatPrefix(prefixOf(client, length)) };
     this.#byName.set(key, { id, pop, atMs, resolver, ...prefix });
   }
 

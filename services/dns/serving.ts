@@ -1,17 +1,18 @@
 /**
- * From artefacts to the tables in service: a new desired state or map is decoded and compiled beside what is in use, and
+ * From artefacts to the tables in service, here and in the threads: a new desired state or map is decoded and compiled beside what is in use, and
  * takes over by one assignment. What throws on the way leaves everything as it was (shared/io/artefact.ts then counts it
  * as corrupt and steps back).
  */
 import { type DesiredState, desiredFormat } from '@ufes/core/desired.ts';
 import { OperatingError } from '@ufes/core/errors.ts';
 import type { Log } from '@ufes/core/ports.ts';
-import { decodeMap, type SteeringMap } from '@ufes/core/steering/map.ts';
+import { buildBuckets, decodeMap, type SteeringMap, withBuckets } from '@ufes/core/steering/map.ts';
 import type { Version } from '@ufes/core/version.ts';
 import type { Answerer } from './answer.ts';
 import type { AnswerCounts } from './counters.ts';
 import type { LiveFeed } from './live-feed.ts';
 import { buildTables } from './tables.ts';
+import type { Threads } from './threads.ts';
 import { compileNames, type Names } from './zones.ts';
 
 export interface Serving {
@@ -21,12 +22,14 @@ export interface Serving {
 
 export interface ServingInit {
   readonly answerer: Answerer;
+  /** They get what is in service here, checked. */
+  readonly threads: Threads | undefined;
   readonly feed: Pick<LiveFeed, 'follow'>;
   readonly counts: AnswerCounts;
   readonly log: Log;
 }
 
-export function createServing({ answerer, feed, counts, log }: ServingInit): Serving {
+export function createServing({ answerer, threads, feed, counts, log }: ServingInit): Serving {
   let map: SteeringMap | undefined;
   let mapVersion: Version | undefined;
 
@@ -40,14 +43,18 @@ export function createServing({ answerer, feed, counts, log }: ServingInit): Ser
       const desired = readDesired(payload);
       const names = compileNames(desired);
       serve(desired, names);
+      threads?.serveDesired(desired, answerer.tables!.live);
       for (const { service, reason } of names.unserved) log.warn({ service, reason }, 'dns: not answered');
       log.info({ zones: desired.zones.length, names: names.table.size }, 'dns: names in service');
     },
     applyMap(payload, version) {
-      map = decodeMap(payload);
+      const checked = decodeMap(payload);
+      const buckets = buildBuckets(checked);
+      map = withBuckets(checked, buckets);
       mapVersion = version;
       const { tables } = answerer;
       if (tables !== undefined) serve(tables.desired, tables.names);
+      threads?.serveMap({ bytes: payload, buckets, version });
     },
   };
 }

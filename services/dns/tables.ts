@@ -21,6 +21,9 @@ export interface SteeredService {
   /** Candidate index → address, wire. */
   readonly v4: readonly (Uint8Array | undefined)[];
   readonly v6: readonly (Uint8Array | undefined)[];
+  /** The same one after the other, for the fast path; undefined where a candidate has none. */
+  readonly wire4: Uint8Array | undefined;
+  readonly wire6: Uint8Array | undefined;
   /** Of the all-down rule `fallback`. */
   readonly fallback4: readonly Uint8Array[];
   readonly fallback6: readonly Uint8Array[];
@@ -76,11 +79,15 @@ export function* buildTablesInSlices(init: TablesInit): Slices<Tables> {
     if (row % slice === 0) yield;
     const { candidates, allDown } = service;
     const fallback = allDown.rule === 'fallback' ? allDown.addresses : [];
+    const v4 = candidates.map((candidate) => wireAddress(candidate.v4));
+    const v6 = candidates.map((candidate) => wireAddress(candidate.v6));
     services.push({
       service,
       prepared: prepareService(service, groupKey(service, desired.pops), popIds, map, row),
-      v4: candidates.map(({ v4 }) => wireAddress(v4)),
-      v6: candidates.map(({ v6 }) => wireAddress(v6)),
+      v4,
+      v6,
+      wire4: joined(v4),
+      wire6: joined(v6),
       fallback4: fallback.filter(({ family }) => family === 4).flatMap(({ address }) => wireAddress(address) ?? []),
       fallback6: fallback.filter(({ family }) => family === 6).flatMap(({ address }) => wireAddress(address) ?? []),
       bindings: compileBindings(service),
@@ -101,6 +108,11 @@ export function* buildTablesInSlices(init: TablesInit): Slices<Tables> {
 
 /** Services between two yields. */
 const slice = 4;
+
+function joined(addresses: readonly (Uint8Array | undefined)[]): Uint8Array | undefined {
+  if (!addresses.every((address) => address !== undefined)) return undefined;
+  return Uint8Array.from(addresses.flatMap((address) => [...address]));
+}
 
 function wireAddress(text: string | undefined): Uint8Array | undefined {
   return text === undefined ? undefined : addressBytes(text);

@@ -24,6 +24,8 @@ export interface TcpBounds {
 
 export interface TcpInit {
   readonly endpoint: Endpoint;
+  /** A listening socket of that endpoint, which becomes the source's; else it opens one. */
+  readonly fd?: number;
   readonly answerer: AnswerFunction;
   readonly clock: Clock;
   readonly log: Log;
@@ -65,7 +67,9 @@ export function createTcpSource(init: TcpInit): BatchSource {
         server = createServer({ noDelay: true, highWaterMark: bounds.tcpBacklogBytes }, accept);
         const opening = server;
         opening.once('error', (cause) => reject(bindError(label, cause)));
-        opening.listen({ host: endpoint.address, port: endpoint.port, ipv6Only: isIPv6(endpoint.address) }, () => {
+        const { fd } = init;
+        const own = { host: endpoint.address, port: endpoint.port, ipv6Only: isIPv6(endpoint.address) };
+        opening.listen(fd === undefined ? own : { fd }, () => {
           opening.removeAllListeners('error');
           opening.on('error', (error) => log.warn({ listener: label, error: error.message }, 'dns: socket error'));
           const address = opening.address();

@@ -58,23 +58,29 @@ export class Wire {
     this.#rates = new RateLimiter(shared.rates, options.rateLimit);
   }
 
-  /**
-   * Prepares what the OPT of the answer says beside the client subnet, and says whether there is to be an answer. Once
-   * for each packet that may get one, before the answer is begun. No allocation.
-   */
+  /** Both of the next two. */
   admit(query: Query, peer: Peer, bytes: number, overTcp: boolean, nowMs: number): Admitted {
-    this.cookie = query.edns.present ? this.#prepare(query, peer, overTcp, nowMs) : CookieState.none;
-    if (overTcp || this.cookie === CookieState.valid) return Admitted.yes;
-    return this.#rates.admit(peer, bytes, nowMs);
+    this.prepare(query, peer, overTcp, nowMs);
+    return this.limit(peer, bytes, overTcp, nowMs);
   }
 
-  #prepare({ edns }: Query, peer: Peer, overTcp: boolean, nowMs: number): CookieState {
+  /** What the OPT of the answer says beside the client subnet: before the answer is begun. No allocation. */
+  prepare({ edns }: Query, peer: Peer, overTcp: boolean, nowMs: number): void {
+    this.cookie = CookieState.none;
+    if (!edns.present) return;
     const { reply } = edns;
     if (edns.nsid) reply.nsid = this.#options.nsid;
     if (edns.keepalive && overTcp) reply.keepalive = limits.dns.tcpIdleMs / 100;
-    if (!edns.cookie.present || !this.#options.cookies) return CookieState.none;
+    if (!edns.cookie.present || !this.#options.cookies) return;
+    const { cookieKeys } = this.#shared;
+    this.cookie = checkCookie(cookieKeys, edns.cookie, peer, Math.floor(nowMs / 1000), reply.serverCookie);
     reply.hasCookie = true;
-    return checkCookie(this.#shared.cookieKeys, edns.cookie, peer, Math.floor(nowMs / 1000), reply.serverCookie);
+  }
+
+  /** Whether there is to be an answer to a query of `bytes` bytes, after `prepare`: once for each packet. No allocation. */
+  limit(peer: Peer, bytes: number, overTcp: boolean, nowMs: number): Admitted {
+    if (overTcp || this.cookie === CookieState.valid) return Admitted.yes;
+    return this.#rates.admit(peer, bytes, nowMs);
   }
 
   /** The truncated answer to a query over its limit, of `bytes` bytes, may be sent. */

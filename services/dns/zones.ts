@@ -307,7 +307,7 @@ class Builder {
         if (i++ % slice === 0) yield;
         this.#finishNode(node);
         table.add(node);
-        if (node.service >= 0 && node.cut === undefined) steered.push(node);
+        if (node.service >= 0 && node.pinned < 0 && node.cut === undefined) steered.push(node);
       }
     }
     return { table, steered: new SteeredNames(steered), unserved: this.#unserved };

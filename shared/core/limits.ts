@@ -175,6 +175,12 @@ export const limits = {
     forces: 32,
     /** Between two steps of the shares that full PoPs keep (DNS.md, Room); on the wall clock, so that nodes step together. */
     feedbackMs: 30_000,
+    /** The longest TTL that a service may have. */
+    ttlMsMax: 86_400_000,
+    /** Audit entries that wait for the store, with the orders they are of. */
+    untoldAudits: 1_000,
+    /** Of a glob over names; nothing longer is a name. */
+    globChars: 254,
     /** Longest admin force or drain: what must hold longer is configuration. */
     forceMs: 30 * 24 * 3_600_000,
     /** One step of a share, at most. */

@@ -315,6 +315,31 @@ export const configSchema = Type.Object(
     ),
     dns: Type.Object(
       {
+        udp: Type.Union([Type.Literal('batched'), Type.Literal('dgram')], {
+          default: 'batched',
+          description: 'batched: system calls for many packets, on Linux; elsewhere, and with dgram: one at a time',
+        }),
+        threads: Type.Optional(
+          Type.Integer({
+            minimum: 1,
+            maximum: limits.dns.threads,
+            description: 'that answer UDP; default: one a core',
+          }),
+        ),
+        queryLog: Type.Optional(
+          Type.Object(
+            {
+              file: text('lines of JSON; relative to this file'),
+              every: Type.Integer({
+                minimum: 1,
+                maximum: 1_000_000_000,
+                default: 1_000,
+                description: 'one query in so many',
+              }),
+            },
+            { ...closed, description: 'sample of the queries and their answers' },
+          ),
+        ),
         pinnedLabel: Type.String({
           default: '{pop}',
           pattern: '^([a-z0-9-]*\\{pop\\}[a-z0-9-]*)?$',

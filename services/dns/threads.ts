@@ -1,0 +1,185 @@
+/**
+ * The threads that answer UDP (worker.ts), as the main thread sees them: it starts them, hands them what is in service
+ * and their sockets, gathers what they saw, and starts a failed one again. A new thread gets everything from the start.
+ */
+import { Worker } from 'node:worker_threads';
+import type { DesiredState } from '@ufes/core/desired.ts';
+import { describeError, OperatingError } from '@ufes/core/errors.ts';
+import { limits } from '@ufes/core/limits.ts';
+import type { LiveView } from '@ufes/core/live.ts';
+import type { Clock, Component, Log } from '@ufes/core/ports.ts';
+import { Counters } from './counters.ts';
+import {
+  controlWord,
+  type FromThread,
+  type MapInService,
+  ordersOf,
+  type ThreadSocket,
+  type ToThread,
+  type WorkerInit,
+} from './hand-over.ts';
+import { drainRing, type RingReaders, ringBuffer } from './ring.ts';
+import type { WireOptions, WireShared } from './wire.ts';
+
+export interface ThreadsInit {
+  readonly count: number;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly wire: WireOptions;
+  readonly shared: WireShared;
+  readonly logEvery: number;
+  readonly readers: RingReaders;
+}
+
+export interface Threads extends Component {
+  readonly count: number;
+  /** Beside what is in service, swapped by each thread when ready. */
+  serveDesired(desired: DesiredState, live: LiveView): void;
+  serveMap(map: MapInService): void;
+  /** By thread. Resolves once all answer, with what they were given before. */
+  open(sockets: readonly (readonly ThreadSocket[])[]): Promise<void>;
+  /** Brings what the threads saw to its readers; done every moment anyway. */
+  gather(): void;
+  /** What each has counted. */
+  counters(): readonly Counters[];
+}
+
+export function createThreads(init: ThreadsInit): Threads {
+  let desired: { state: DesiredState; live: LiveView } | undefined;
+  let map: MapInService | undefined;
+  const threads = Array.from({ length: init.count }, (_, number) => new Thread(number, init));
+  let cancel = () => {};
+  const gather = () => {
+    for (const thread of threads) thread.gather();
+  };
+  return {
+    count: init.count,
+    async start() {
+      for (const thread of threads) thread.start(() => stateOrders(desired, map));
+      cancel = init.clock.every(limits.dns.gatherMs, gather);
+    },
+    async stop() {
+      cancel();
+      await Promise.all(threads.map((thread) => thread.stop()));
+      gather();
+    },
+    serveDesired(state, live) {
+      desired = { state, live };
+      for (const thread of threads) thread.order(ordersOf(state, live));
+    },
+    serveMap(next) {
+      map = next;
+      for (const thread of threads) thread.order([{ order: 'map', map: next }]);
+    },
+    async open(sockets) {
+      await Promise.all(threads.map((thread, i) => thread.open(sockets[i]!)));
+    },
+    gather,
+    counters: () => threads.map((thread) => thread.counters),
+  };
+}
+
+function* stateOrders(
+  desired: { state: DesiredState; live: LiveView } | undefined,
+  map: MapInService | undefined,
+): Generator<ToThread> {
+  if (map !== undefined) yield { order: 'map', map };
+  if (desired !== undefined) yield* ordersOf(desired.state, desired.live);
+}
+
+class Thread {
+  readonly #number: number;
+  readonly #init: ThreadsInit;
+  readonly #countersBuffer: SharedArrayBuffer;
+  readonly counters: Counters;
+  #control = new Int32Array(new SharedArrayBuffer(8));
+  #ring = ringBuffer();
+  #worker: Worker | undefined;
+  #state: () => Iterable<ToThread> = () => [];
+  #sockets: readonly ThreadSocket[] | undefined;
+  #onAnswering: (() => void)[] = [];
+  #stopping = false;
+  #cancelRestart = () => {};
+
+  constructor(number: number, init: ThreadsInit) {
+    this.#number = number;
+    this.#init = init;
+    this.counters = new Counters();
+    this.#countersBuffer = this.counters.cells.buffer as SharedArrayBuffer;
+  }
+
+  start(state: () => Iterable<ToThread>): void {
+    this.#state = state;
+    this.#control = new Int32Array(new SharedArrayBuffer(8));
+    this.#ring = ringBuffer();
+    // A thread that is started again counts on from where its fore-runner was.
+    const workerData: WorkerInit = {
+      control: this.#control.buffer as SharedArrayBuffer,
+      counters: this.#countersBuffer,
+      ring: this.#ring,
+      wire: this.#init.wire,
+      shared: this.#init.shared,
+      logEvery: this.#init.logEvery,
+    };
+    const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData, name: `dns-${this.#number}` });
+    this.#worker = worker;
+    worker.on('message', (report: FromThread) => this.#heard(report));
+    worker.on('error', (error) =>
+      this.#init.log.error({ thread: this.#number, error: describeError(error) }, 'dns: thread failed'),
+    );
+    worker.on('exit', () => this.#ended(worker));
+    this.order(state());
+    if (this.#sockets !== undefined) this.order([{ order: 'sockets', sockets: this.#sockets }]);
+  }
+
+  order(orders: Iterable<ToThread>): void {
+    for (const order of orders) {
+      this.#worker?.postMessage(order);
+      Atomics.add(this.#control, controlWord.orders, 1);
+      Atomics.notify(this.#control, controlWord.orders);
+    }
+  }
+
+  open(sockets: readonly ThreadSocket[]): Promise<void> {
+    this.#sockets = sockets;
+    this.order([{ order: 'sockets', sockets }]);
+    return new Promise((resolve, reject) => {
+      const cancel = this.#init.clock.after(limits.dns.threadStartMs, () =>
+        reject(new OperatingError('NOT_RUNNING', `thread ${this.#number} of dns does not start; its log says why`)),
+      );
+      this.#onAnswering.push(() => {
+        cancel();
+        resolve();
+      });
+    });
+  }
+
+  gather(): void {
+    drainRing(this.#ring, this.#init.readers);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    this.#cancelRestart();
+    const worker = this.#worker;
+    if (worker === undefined) return;
+    const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+    this.order([{ order: 'stop' }]);
+    await ended;
+  }
+
+  #heard(report: FromThread): void {
+    if (report.report === 'answering') for (const tell of this.#onAnswering.splice(0)) tell();
+    else this.counters.answers.replace(report.values, report.labels);
+  }
+
+  #ended(worker: Worker): void {
+    if (this.#worker !== worker) return;
+    this.gather();
+    this.#worker = undefined;
+    if (this.#stopping) return;
+    this.counters.answers.settle();
+    this.#init.log.warn({ thread: this.#number }, 'dns: thread ended; starting it again');
+    this.#cancelRestart = this.#init.clock.after(limits.dns.threadRestartMs, () => this.start(this.#state));
+  }
+}

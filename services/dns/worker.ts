@@ -1,0 +1,195 @@
+/**
+ * A thread that answers UDP: receive a batch → answer each → send the batch, in a loop that blocks in the system call and
+ * never returns to an event loop. Between batches it looks, by one word of shared memory, whether the main thread has
+ * something for it (hand-over.ts), reads one order at a time, and builds new tables a slice at a time beside the ones in
+ * use.
+ *
+ * Sockets are opened and closed by the main thread: this one can end, fail or give way to another without a packet lost.
+ */
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import type { Peer } from '@ufes/core/ip.ts';
+import { limits } from '@ufes/core/limits.ts';
+import { decodeMap, type SteeringMap, withBuckets } from '@ufes/core/steering/map.ts';
+import type { Version } from '@ufes/core/version.ts';
+import { systemClock } from '@ufes/io/clock.ts';
+import { MmsgSocket, Poller } from '@ufes/io/udp/mmsg.ts';
+import { Answerer } from './answer.ts';
+import { Counters } from './counters.ts';
+import {
+  Assembly,
+  controlWord,
+  type FromThread,
+  type MapInService,
+  type ThreadSocket,
+  type ToThread,
+  type WorkerInit,
+} from './hand-over.ts';
+import { RingWriter } from './ring.ts';
+import { runFor, type Slices } from './slices.ts';
+import { buildTablesInSlices, type Tables } from './tables.ts';
+import { Wire } from './wire.ts';
+
+const outBytes = (limits.dns.udpBytes + 7) & ~7;
+/** Slots begin in different cache sets. */
+const inBytes = limits.dns.queryBytes + 64;
+
+class AnswerThread {
+  readonly #control: Int32Array;
+  readonly #counters: Counters;
+  readonly #ring: RingWriter;
+  readonly #answerer: Answerer;
+  readonly #logEvery: number;
+  readonly #peer: Peer = { family: 4, hi: 0, lo: 0, tailHi: 0, tailLo: 0 };
+  #sockets: MmsgSocket[] = [];
+  #poller: Poller | undefined;
+  #ordersSeen = 0;
+  #stopped = false;
+  #assembly: Assembly | undefined;
+  #building: Slices<Tables> | undefined;
+  #map: SteeringMap | undefined;
+  #mapVersion: Version | undefined;
+  #labelsTold = 0;
+  #sinceLogged = 0;
+  /** Of the batch under way. */
+  #nowMs = systemClock.nowMs();
+
+  constructor(init: WorkerInit) {
+    this.#control = new Int32Array(init.control);
+    this.#counters = new Counters(init.counters);
+    this.#ring = new RingWriter(init.ring, this.#counters);
+    this.#logEvery = init.logEvery;
+    this.#answerer = new Answerer({
+      clock: { ...systemClock, nowMs: () => this.#nowMs },
+      counters: this.#counters,
+      recent: this.#ring,
+      probes: this.#ring,
+      wire: new Wire(init.wire, init.shared),
+      samples: true,
+    });
+  }
+
+  run(): void {
+    while (!this.#stopped) {
+      const isBusy = this.#building !== undefined || this.#hasOrders();
+      if (this.#sockets.length === 1) this.#takeFrom(this.#sockets[0]!, !isBusy);
+      else if (this.#poller !== undefined) this.#takeFromAny(this.#poller, isBusy ? 0 : limits.dns.idleThreadMs);
+      else if (!isBusy) Atomics.wait(this.#control, controlWord.orders, this.#ordersSeen, limits.dns.idleThreadMs);
+      if (this.#building !== undefined) this.#build(this.#building);
+      else if (this.#hasOrders()) this.#readOrder();
+    }
+  }
+
+  // --- Answering -----------------------------------------------------------------------------------------------------
+
+  #takeFromAny(poller: Poller, waitMs: number): void {
+    if (!poller.wait(waitMs)) return;
+    for (let i = 0; i < this.#sockets.length; i++) if (poller.isReadable(i)) this.#takeFrom(this.#sockets[i]!, false);
+  }
+
+  #takeFrom(socket: MmsgSocket, wait: boolean): void {
+    const count = socket.receive(wait);
+    if (count === 0) return;
+    this.#nowMs = systemClock.nowMs();
+    // Of each batch one steered answer is remembered: all in quiet times, a sample under load.
+    this.#answerer.remembers = true;
+    for (let slot = 0; slot < count; slot++) {
+      // A datagram that was cut is answered as what its header says: FORMERR, or silence.
+      const length = socket.length[slot]! < 0 ? 12 : socket.length[slot]!;
+      readPeer(socket.names, slot * 32, this.#peer);
+      const at = slot * inBytes;
+      const to = slot * outBytes;
+      const answered = this.#answerer.answerInto(socket.in, at, length, this.#peer, socket.out, to);
+      socket.outLength[slot] = answered;
+      if (this.#logEvery > 0 && ++this.#sinceLogged >= this.#logEvery) {
+        this.#sinceLogged = 0;
+        this.#ring.addExchange(this.#nowMs, this.#peer, socket.in, at, length, socket.out, to, answered);
+      }
+    }
+    const failed = socket.sendErrors;
+    socket.send();
+    this.#counters.sendErrors += socket.sendErrors - failed;
+  }
+
+  // --- Orders --------------------------------------------------------------------------------------------------------
+
+  #hasOrders(): boolean {
+    return Atomics.load(this.#control, controlWord.orders) !== this.#ordersSeen;
+  }
+
+  #readOrder(): void {
+    const received = receiveMessageOnPort(parentPort!);
+    if (received === undefined) return;
+    this.#ordersSeen = (this.#ordersSeen + 1) | 0;
+    const order = received.message as ToThread;
+    if (order.order === 'desired') this.#assembly = new Assembly(order.head, order.live);
+    else if (order.order === 'records') this.#assembly!.addRecords(order.zone, order.records);
+    else if (order.order === 'services') this.#assembly!.addServices(order.services);
+    else if (order.order === 'serve') this.#serveDesired(this.#assembly!);
+    else if (order.order === 'map') this.#serveMap(order.map);
+    else if (order.order === 'sockets') this.#open(order.sockets);
+    else this.#stopped = true;
+  }
+
+  #serveDesired(assembly: Assembly): void {
+    this.#assembly = undefined;
+    this.#startBuilding(assembly.finish(), assembly.live);
+  }
+
+  #serveMap({ bytes, buckets, version }: MapInService): void {
+    this.#map = withBuckets(decodeMap(bytes, { checked: true }), buckets);
+    this.#mapVersion = version;
+    const { tables } = this.#answerer;
+    if (tables !== undefined) this.#startBuilding(tables.desired, tables.live, tables);
+  }
+
+  #startBuilding(desired: Tables['desired'], live: Tables['live'], before?: Tables): void {
+    const base = { desired, live, map: this.#map, mapVersion: this.#mapVersion, counts: this.#counters.answers };
+    this.#building = buildTablesInSlices(before === undefined ? base : { ...base, names: before.names });
+  }
+
+  #build(work: Slices<Tables>): void {
+    const built = runFor(work, limits.dns.sliceMs, systemClock.monotonicMs);
+    if (built === undefined) return;
+    this.#building = undefined;
+    this.#answerer.tables = built.value;
+    const { values, labels } = this.#counters.answers;
+    if (labels.length === this.#labelsTold) return;
+    this.#labelsTold = labels.length;
+    tell({ report: 'counts', values, labels });
+  }
+
+  #open(sockets: readonly ThreadSocket[]): void {
+    this.#sockets = sockets.map(
+      ({ fd, address }) => new MmsgSocket({ fd, address, batch: limits.dns.batch, inBytes, outBytes }),
+    );
+    this.#poller = sockets.length > 1 ? new Poller(sockets.map(({ fd }) => fd)) : undefined;
+    tell({ report: 'answering' });
+  }
+}
+
+/** struct sockaddr_in or sockaddr_in6 at `at`; the family stands first, little-endian. */
+function readPeer(names: Uint8Array, at: number, peer: Peer): void {
+  if (names[at] === 2) {
+    peer.family = 4;
+    peer.hi = word(names, at + 4);
+    peer.lo = 0;
+    peer.tailHi = 0;
+    peer.tailLo = 0;
+    return;
+  }
+  peer.family = 6;
+  peer.hi = word(names, at + 8);
+  peer.lo = word(names, at + 12);
+  peer.tailHi = word(names, at + 16);
+  peer.tailLo = word(names, at + 20);
+}
+
+function word(bytes: Uint8Array, at: number): number {
+  return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
+}
+
+function tell(report: FromThread): void {
+  parentPort!.postMessage(report);
+}
+
+new AnswerThread(workerData as WorkerInit).run();
