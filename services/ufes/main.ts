@@ -11,6 +11,7 @@ import { geoip } from './commands/geoip.ts';
 import { serviceCommand } from './commands/service.ts';
 import { status } from './commands/status.ts';
 import { up } from './commands/up.ts';
+import { verdict } from './commands/verdict.ts';
 
 const commands: Record<string, Command> = {
   up,
@@ -19,6 +20,7 @@ const commands: Record<string, Command> = {
   status,
   dig,
   fail,
+  verdict,
   geoip,
   dns: serviceCommand('dns', 'answers'),
   probe: serviceCommand('probe', 'measures'),

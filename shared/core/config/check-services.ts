@@ -18,6 +18,7 @@ export function checkServices(config: Config, zones: readonly CompiledZone[]): C
       ...checkRoutes(path, service),
       ...checkFamilies(config, path, service),
       ...checkFallback(config, path, service),
+      ...checkCheck(path, service),
     );
     if (service.ttl.min > service.ttl.max) {
       problems.push({ path: [...path, 'ttl', 'min'], message: `must be at most ttl.max, ${service.ttl.max}` });
@@ -83,6 +84,26 @@ function checkRoutes(path: string[], service: ServiceConfig): ConfigProblem[] {
     seen.set(key, i);
   });
   return problems;
+}
+
+/** Keys of a check that its kind does not look at were meant for another kind. */
+function checkCheck(path: string[], { check }: ServiceConfig): ConfigProblem[] {
+  const fetches = check.kind === 'http' || check.kind === 'https';
+  const connects = fetches || check.kind === 'tcp';
+  const idle: [key: string, isSet: boolean, kinds: string][] = [
+    ['port', check.port !== undefined && !connects, 'tcp, http and https'],
+    ['path', check.path !== '/' && !fetches, 'http and https'],
+    ['status', check.status.length > 0 && !fetches, 'http and https'],
+    ['body', check.body !== undefined && !fetches, 'http and https'],
+    ['maxPercent', check.maxPercent !== 100 && check.kind !== 'load', 'load'],
+  ];
+  return idle
+    .filter(([, isSet]) => isSet)
+    .map(([key, , kinds]) => ({
+      path: [...path, 'check', key],
+      atKey: true,
+      message: `is for checks of kind ${kinds}; this one is ${check.kind}`,
+    }));
 }
 
 /** RFC 7871 §7.4: a resolver may take a NODATA for one family as true for everyone. */
