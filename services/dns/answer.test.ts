@@ -210,7 +210,7 @@ describe('EDNS (RFC 6891)', () => {
     });
   });
   it('ignores options it does not know', () => {
-    expect(one.ask({ edns: { options: [0, 10, 0, 2, 1, 2, 0xff, 0xfe, 0, 0] } })).toMatchObject({
+    expect(one.ask({ edns: { options: [0, 12, 0, 2, 1, 2, 0xff, 0xfe, 0, 0] } })).toMatchObject({
       rcode: 'NOERROR',
       opt: { options: [] },
     });

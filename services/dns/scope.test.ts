@@ -1,10 +1,10 @@
 import type { DesiredService } from '@ufes/core/desired.ts';
-import { type Address, addressBytes, formatAddress, parseAddress, parsePrefix } from '@ufes/core/ip.ts';
+import { addressBytes, formatAddress, parsePrefix } from '@ufes/core/ip.ts';
 import { LiveState, setLive } from '@ufes/core/live.ts';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { explain } from './explain.ts';
-import { buildMap, desiredState, type Harness, harness, type Interval, service } from './testing.ts';
+import { buildMap, desiredState, harness, type Interval, service } from './testing.ts';
 
 const rankings = [
   ['lon', 'iad', 'sin-2'],
@@ -44,117 +44,6 @@ function intervals(family: 4 | 6, list: readonly Cut[]): Interval[] {
       ranking: rankings[ranking]!,
     }));
 }
-
-const specials = [
-  '0.0.0.0/8',
-  '10.0.0.0/8',
-  '100.64.0.0/10',
-  '127.0.0.0/8',
-  '169.254.0.0/16',
-  '172.16.0.0/12',
-  '192.168.0.0/16',
-  '198.18.0.0/15',
-  '224.0.0.0/3',
-  '::/64',
-  'fc00::/7',
-  'fe80::/9',
-  'ff00::/8',
-].map((text) => {
-  const [address, length] = text.split('/');
-  return { ...parseAddress(address!)!, length: Number(length) };
-});
-const key = ({ family, hi, lo }: Address): bigint =>
-  family === 4 ? BigInt(hi) << 32n : (BigInt(hi) << 32n) | BigInt(lo);
-
-/** By search from the start: the ranking around an address, or `special`. */
-function identity(address: Address, list: readonly Interval[]): string {
-  const at = key(address);
-  for (const block of specials) {
-    if (block.family !== address.family) continue;
-    const shift = BigInt(64 - block.length);
-    if (at >> shift === key(block) >> shift) return 'special';
-  }
-  return list.findLast(({ from }) => key(parseAddress(from)!) <= at)!.ranking.join();
-}
-
-/** The address with its bits from `length` on replaced by those of `noise`. */
-function within(address: Address, length: number, noise: Address): Address {
-  const shift = BigInt(64 - Math.min(length, 64));
-  const mask = (1n << shift) - 1n;
-  const mixed = ((key(address) >> shift) << shift) | (key({ ...noise, family: 6 }) & mask);
-  return {
-    family: address.family,
-    hi: Number(mixed >> 32n),
-    lo: address.family === 4 ? 0 : Number(mixed & 0xffffffffn),
-  };
-}
-
-const desired = desiredState();
-const steered = harness(desired);
-/** The cut as the map of one family; of the other all is one. */
-function useCut(family: 4 | 6, cut: readonly Interval[]): void {
-  const whole = [{ from: family === 4 ? '::' : '0.0.0.0', ranking: rankings[0]! }];
-  steered.use(desired, family === 4 ? buildMap(desired, cut, whole) : buildMap(desired, whole, cut));
-}
-
-const ask = (one: Harness, client: Address) => {
-  const source = client.family === 4 ? 32 : 64;
-  const answer = one.ask({ ecs: { address: formatAddress(client), source } }, '203.0.113.9');
-  return { answers: answer.answers, scope: answer.scope! };
-};
-
-describe.each([4, 6] as const)('scopes over IPv%i', (family) => {
-  const anywhere = fc.record({ hi: fc.nat(0xffffffff), lo: fc.nat(0xffffffff) }).map(
-    ({ hi, lo }): Address => ({
-      family,
-      // Half of the v6 clients where the real ones are.
-      hi: family === 6 && hi % 2 === 0 ? 0x20010000 | (hi & 0xffff) : hi,
-      lo: family === 4 ? 0 : lo,
-    }),
-  );
-
-  it('partition the space: a second look-up anywhere inside a scope gives the same answer and scope', () => {
-    fc.assert(
-      fc.property(cuts, anywhere, anywhere, (list, client, noise) => {
-        const cut = intervals(family, list);
-        useCut(family, cut);
-        const first = ask(steered, client);
-        if (first.scope > 64) return;
-        const second = within(client, first.scope, noise);
-        expect(ask(steered, second)).toEqual(first);
-        // Of a special block too: everything inside is special.
-        expect(identity(second, cut)).toBe(identity(client, cut));
-      }),
-      { numRuns: 1_000 },
-    );
-  });
-
-  it('are no longer than they must be: the sibling holds another ranking, or a special block', () => {
-    fc.assert(
-      fc.property(cuts, anywhere, (list, client) => {
-        const cut = intervals(family, list);
-        useCut(family, cut);
-        const { scope } = ask(steered, client);
-        if (scope === 0 || scope > 64) return;
-        const shift = BigInt(64 - scope);
-        const sibling = (key(client) >> shift) ^ 1n;
-        const inside = (address: Address) => address.family === family && key(address) >> shift === sibling;
-        const first: Address = {
-          family,
-          hi: Number((sibling << shift) >> 32n),
-          lo: family === 4 ? 0 : Number((sibling << shift) & 0xffffffffn),
-        };
-        const places = [
-          first,
-          ...cut.map(({ from }) => parseAddress(from)!).filter(inside),
-          ...specials.filter(inside),
-        ];
-        expect(places.some((place) => identity(place, cut) !== identity(client, cut))).toBe(true);
-      }),
-      { numRuns: 1_000 },
-    );
-  });
-});
 
 describe('explain', () => {
   const candidates = [0, 1, 2].map((pop) => ({ pop, v4: `127.0.${pop + 1}0.1`, v6: `2001:db8:${pop}::1` }));

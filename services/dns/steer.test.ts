@@ -99,12 +99,36 @@ describe('client subnet (RFC 7871)', () => {
       scope: 120,
     });
   });
-  it('a source shorter than the leaf is answered by a leaf beneath it', () => {
-    expect(one.ask({ ecs: { address: '81.2.69.0', source: 8 } })).toMatchObject({ scope: 15 });
-    expect(one.ask({ ecs: { address: '0.0.0.0', source: 1 } })).toMatchObject({
-      answers: ['www.shop.example 60 A 127.0.10.1'],
-      scope: 8,
+  it.each([
+    ['NAT64', '64:ff9b::81.2.69.0', 120, '127.0.10.1', 120],
+    ['6to4', '2002:5102:4500::', 40, '127.0.10.1', 40],
+    ['6to4, its whole /48 and more', '2002:5102:4600:77::', 64, '127.0.30.1', 39],
+    ['Teredo', '2001:0:c000:235::aefd:b9ff', 128, '127.0.30.1', 119],
+  ])('%s folds, with a scope that counts the bits before', (_, address, source, pop, scope) => {
+    expect(one.ask({ ecs: { address, source } }, '10.0.0.1')).toMatchObject({
+      answers: [`www.shop.example 60 A ${pop}`],
+      scope,
     });
+  });
+  it.each([
+    ['64:ff9b::10.0.0.0', 128, 104],
+    ['64:ff9b:0:0:1::', 128, 80],
+    ['64:ff9b:1::', 64, 48],
+    ['2002:a00::', 48, 24],
+    ['2001:0:c000:235::f5ff:ffff', 128, 104],
+    ['2001:2::', 48, 48],
+  ])('%s/%i is special, scope %i', (address, source, scope) => {
+    expect(one.ask({ ecs: { address, source } }, '81.2.70.1')).toMatchObject({
+      answers: ['www.shop.example 60 A 127.0.30.1'],
+      scope,
+    });
+  });
+  it('a source shorter than the leaf is answered by a large leaf beneath it, where nothing was measured', () => {
+    expect(one.ask({ ecs: { address: '81.2.69.0', source: 8 } })).toMatchObject({
+      answers: ['www.shop.example 60 A 127.0.30.1'],
+      scope: 9,
+    });
+    expect(one.ask({ ecs: { address: '2001::', source: 40 } }).scope).toBeGreaterThan(96);
   });
   it('static data, negative answers and referrals have scope 0', () => {
     const ecs = { address: '81.2.69.0', source: 24 };
