@@ -30,7 +30,16 @@ async function tcp(bounds: Partial<TcpBounds> = {}) {
     clock,
     log: silentLog,
     counters,
-    bounds: { tcpConnections: 2, tcpIdleMs: 10_000, tcpBacklogBytes: 1 << 20, tcpDrainMs: 1_000, ...bounds },
+    bounds: {
+      tcpConnections: 2,
+      tcpPerClient: 2,
+      tcpIdleMs: 10_000,
+      tcpIdleMsMin: 10_000,
+      tcpTurn: 64,
+      tcpBacklogBytes: 1 << 20,
+      tcpDrainMs: 1_000,
+      ...bounds,
+    },
   });
   await source.open();
   cleanups.push(() => source.close());
@@ -40,8 +49,8 @@ async function tcp(bounds: Partial<TcpBounds> = {}) {
 const framed = (bytes: Uint8Array): Buffer => Buffer.from([bytes.length >> 8, bytes.length & 255, ...bytes]);
 
 /** A client that collects the messages of the other side. */
-function client(port: number) {
-  const socket = connect({ port, host: '127.0.0.1' });
+function client(port: number, localAddress = '127.0.0.1') {
+  const socket = connect({ port, host: '127.0.0.1', localAddress });
   cleanups.push(() => socket.destroy());
   let waiting = Buffer.alloc(0);
   const messages: Buffer[] = [];
@@ -190,6 +199,62 @@ describe('TCP (RFC 7766)', () => {
     one.socket.resume();
     await one.count(total);
     expect(readAnswer(one.messages.at(-1)!).id).toBe(total - 1);
+  });
+
+  it('lets one network have its share of connections, however many it opens', async () => {
+    const { source, counters } = await tcp({ tcpConnections: 100, tcpPerClient: 3 });
+    const other = client(source.port, '127.0.9.1');
+    await other.opened;
+    const flood = Array.from({ length: 12 }, () => client(source.port));
+    await Promise.all(flood.slice(0, 9).map((one) => one.closed));
+    expect(counters.tcpRefused).toBe(9);
+    other.socket.write(framed(query({ id: 5 })));
+    await other.count(1);
+  });
+
+  it('has less patience the more connections are open', async () => {
+    const { source, clock } = await tcp({ tcpConnections: 4, tcpPerClient: 4, tcpIdleMsMin: 1_000 });
+    const pair = [client(source.port), client(source.port)];
+    for (const one of pair) one.socket.write(framed(query()));
+    for (const one of pair) await one.count(1);
+    clock.advance(9_000);
+    for (const one of pair) one.socket.write(framed(query()));
+    for (const one of pair) await one.count(2);
+    const more = [client(source.port), client(source.port)];
+    for (const one of more) one.socket.write(framed(query()));
+    for (const one of more) await one.count(1);
+    clock.advance(1_000);
+    await Promise.all([...pair, ...more].map((one) => one.closed));
+  });
+
+  it('answers others between the turns of one that pipelines without end', async () => {
+    const { source } = await tcp({ tcpTurn: 4 });
+    const busy = client(source.port);
+    await busy.opened;
+    const total = 4_000;
+    busy.socket.write(Buffer.concat(Array.from({ length: total }, (_, id) => framed(query({ id })))));
+    await expect.poll(() => busy.messages.length, { interval: 1 }).toBeGreaterThan(0);
+    const other = client(source.port);
+    other.socket.write(framed(query({ id: 1 })));
+    const before = await new Promise<number>((resolve) => {
+      other.socket.once('data', () => resolve(busy.messages.length));
+    });
+    expect(before).toBeLessThan(total);
+    await busy.count(total);
+    expect(new Set(busy.messages.map((message) => readAnswer(message).id)).size).toBe(total);
+  });
+
+  it('keeps no room for a message that does not come', async () => {
+    const { source } = await tcp();
+    const one = client(source.port);
+    await one.opened;
+    const whole = framed(query({ id: 9, edns: { options: [0xff, 1, 0x20, 0, ...Array<number>(0x2000).fill(7)] } }));
+    for (let at = 0; at < whole.length; at += 997) {
+      one.socket.write(whole.subarray(at, at + 997));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await one.count(1);
+    expect(readAnswer(one.messages[0]!)).toMatchObject({ id: 9, rcode: 'NOERROR' });
   });
 
   it('at close answers what came and lets go of peers that stay', async () => {

@@ -1,23 +1,28 @@
 /**
- * DNS over TCP (RFC 7766): messages with a two-byte length, pipelined, answered in order as they come.
+ * DNS over TCP (RFC 7766): messages with a two-byte length, pipelined. Answers go out as they are made; a client may not
+ * rely on their order.
  *
- * Bounds: at `tcpConnections` the one longest without a whole query gives way; a connection without a whole query for
- * `tcpIdleMs` ends, however slowly it dribbles bytes; one that does not read its answers is not read from.
+ * Nobody can keep the others out. Of one network (/24, /56) at most `tcpPerClient` connections are held and of all
+ * `tcpConnections`: past either, the one longest without a whole query gives way. The time a connection may be without a
+ * whole query, however it dribbles bytes or leaves answers unread, is `tcpIdleMs` while fewer than half are in use and
+ * shrinks to `tcpIdleMsMin` as they fill. One that pipelines gets `tcpTurn` answers, then it is the next one's turn.
  */
 import { createServer, isIPv6, type Server, type Socket } from 'node:net';
-import { parsePeer } from '@ufes/core/ip.ts';
+import { type Peer, parsePeer } from '@ufes/core/ip.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Clock, Log } from '@ufes/core/ports.ts';
 import { type Endpoint, formatEndpoint } from '@ufes/io/address.ts';
 import { bindError } from './bind-error.ts';
 import type { Counters } from './counters.ts';
 import { type AnswerFunction, type BatchSource, noPeer } from './source.ts';
-
-const messageBytesMax = 65_535;
+import { TcpConnection } from './tcp-connection.ts';
 
 export interface TcpBounds {
   readonly tcpConnections: number;
+  readonly tcpPerClient: number;
   readonly tcpIdleMs: number;
+  readonly tcpIdleMsMin: number;
+  readonly tcpTurn: number;
   readonly tcpBacklogBytes: number;
   readonly tcpDrainMs: number;
 }
@@ -34,28 +39,12 @@ export interface TcpInit {
 }
 
 export function createTcpSource(init: TcpInit): BatchSource {
-  const { endpoint, log, counters, bounds = limits.dns } = init;
+  const { endpoint, log, clock, bounds = limits.dns } = init;
   const label = `tcp ${formatEndpoint(endpoint)}`;
-  /** Longest without a whole query first. */
-  const connections = new Set<Connection>();
+  const connections = new Connections(init, bounds);
   let server: Server | undefined;
   let port = endpoint.port;
-
-  function accept(socket: Socket): void {
-    const oldest = connections.size >= bounds.tcpConnections ? connections.values().next().value : undefined;
-    if (oldest !== undefined) {
-      counters.tcpRefused++;
-      oldest.end();
-    }
-    const connection: Connection = new Connection(socket, init, bounds, {
-      active: () => {
-        connections.delete(connection);
-        connections.add(connection);
-      },
-      closed: () => connections.delete(connection),
-    });
-    connections.add(connection);
-  }
+  let cancelSweep = () => {};
 
   return {
     label,
@@ -64,7 +53,9 @@ export function createTcpSource(init: TcpInit): BatchSource {
     },
     open: () =>
       new Promise((resolve, reject) => {
-        server = createServer({ noDelay: true, highWaterMark: bounds.tcpBacklogBytes }, accept);
+        server = createServer({ noDelay: true, highWaterMark: bounds.tcpBacklogBytes }, (socket) =>
+          connections.accept(socket),
+        );
         const opening = server;
         opening.once('error', (cause) => reject(bindError(label, cause)));
         const { fd } = init;
@@ -74,105 +65,109 @@ export function createTcpSource(init: TcpInit): BatchSource {
           opening.on('error', (error) => log.warn({ listener: label, error: error.message }, 'dns: socket error'));
           const address = opening.address();
           if (address !== null && typeof address === 'object') port = address.port;
+          cancelSweep = clock.every(limits.dns.tcpSweepMs, () => connections.sweep());
           resolve();
         });
       }),
     close: () =>
       new Promise((resolve) => {
         if (server === undefined) return resolve();
-        server.close(() => resolve());
-        server = undefined;
-        for (const connection of connections) connection.finish();
-        init.clock.after(bounds.tcpDrainMs, () => {
-          for (const connection of connections) connection.end();
+        cancelSweep();
+        const cancel = clock.after(bounds.tcpDrainMs, () => connections.endAll());
+        server.close(() => {
+          cancel();
+          resolve();
         });
+        server = undefined;
+        connections.finishAll();
       }),
   };
 }
 
-interface Owner {
-  readonly active: () => void;
-  readonly closed: () => void;
-}
-
-class Connection {
-  readonly #socket: Socket;
+/** Those that are open, in the order of their last whole query, and by network. */
+class Connections {
   readonly #init: TcpInit;
   readonly #bounds: TcpBounds;
-  readonly #owner: Owner;
-  readonly #peer;
-  #waiting: Buffer = Buffer.alloc(0);
-  #cancelIdle: () => void = () => {};
+  readonly #all = new Set<TcpConnection>();
+  readonly #byClient = new Map<string, Set<TcpConnection>>();
+  /** With whole queries left from their last turn. */
+  #waiting: TcpConnection[] = [];
 
-  constructor(socket: Socket, init: TcpInit, bounds: TcpBounds, owner: Owner) {
-    this.#socket = socket;
+  constructor(init: TcpInit, bounds: TcpBounds) {
     this.#init = init;
     this.#bounds = bounds;
-    this.#owner = owner;
-    this.#peer = parsePeer(socket.remoteAddress ?? '') ?? noPeer;
-    this.#restartIdle();
-    socket.on('data', (chunk: Buffer) => this.#take(chunk));
-    socket.on('drain', () => this.#resume());
-    socket.on('error', () => socket.destroy());
-    socket.on('close', () => {
-      this.#cancelIdle();
-      owner.closed();
+  }
+
+  accept(socket: Socket): void {
+    const peer = parsePeer(socket.remoteAddress ?? '') ?? noPeer;
+    const client = clientOf(peer);
+    const same = this.#byClient.get(client) ?? new Set();
+    if (same.size >= this.#bounds.tcpPerClient) this.#giveWay(same);
+    else if (this.#all.size >= this.#bounds.tcpConnections) this.#giveWay(this.#all);
+    this.#byClient.set(client, same);
+    const { answerer, clock } = this.#init;
+    const connection: TcpConnection = new TcpConnection(socket, peer, answerer, this.#bounds.tcpTurn, {
+      active: () => {
+        connection.activeAtMs = clock.monotonicMs();
+        for (const set of [this.#all, same]) {
+          set.delete(connection);
+          set.add(connection);
+        }
+      },
+      closed: () => {
+        this.#all.delete(connection);
+        same.delete(connection);
+        if (same.size === 0 && this.#byClient.get(client) === same) this.#byClient.delete(client);
+      },
+      unfinished: () => this.#queue(connection),
     });
+    connection.activeAtMs = clock.monotonicMs();
+    this.#all.add(connection);
+    same.add(connection);
   }
 
-  /** At once. */
-  end(): void {
-    this.#owner.closed();
-    this.#socket.destroy();
-  }
-
-  /** After the answers under way. */
-  finish(): void {
-    this.#socket.end(() => this.#socket.destroy());
-  }
-
-  #restartIdle(): void {
-    this.#cancelIdle();
-    this.#cancelIdle = this.#init.clock.after(this.#bounds.tcpIdleMs, () => this.end());
-  }
-
-  #take(chunk: Buffer): void {
-    this.#waiting = this.#waiting.length === 0 ? chunk : Buffer.concat([this.#waiting, chunk]);
-    this.#answerWaiting();
-  }
-
-  #resume(): void {
-    this.#socket.resume();
-    this.#answerWaiting();
-  }
-
-  /** Answers whole messages until none is left or the peer lags behind in reading. */
-  #answerWaiting(): void {
-    const socket = this.#socket;
-    const { answerer } = this.#init;
-    let at = 0;
-    let answered = false;
-    socket.cork();
-    while (this.#waiting.length - at >= 2) {
-      if (socket.writableNeedDrain) {
-        socket.pause();
-        break;
-      }
-      const size = this.#waiting.readUInt16BE(at);
-      if (this.#waiting.length - at - 2 < size) break;
-      const length = answerer.answer(this.#waiting.subarray(at + 2, at + 2 + size), this.#peer, true);
-      at += 2 + size;
-      answered = true;
-      if (length === 0) continue;
-      const framed = Buffer.allocUnsafe(2 + Math.min(length, messageBytesMax));
-      framed.writeUInt16BE(length, 0);
-      framed.set(answerer.out.subarray(0, length), 2);
-      socket.write(framed);
+  /** Ends those that have been without a whole query for too long; the longest stand first. */
+  sweep(): void {
+    const beforeMs = this.#init.clock.monotonicMs() - this.#idleMs();
+    for (const connection of this.#all) {
+      if (connection.activeAtMs > beforeMs) return;
+      connection.end();
     }
-    socket.uncork();
-    this.#waiting = this.#waiting.subarray(at);
-    if (!answered) return;
-    this.#restartIdle();
-    this.#owner.active();
   }
+
+  finishAll(): void {
+    for (const connection of this.#all) connection.finish();
+  }
+
+  endAll(): void {
+    for (const connection of this.#all) connection.end();
+  }
+
+  #giveWay(among: Set<TcpConnection>): void {
+    const longest = among.values().next().value;
+    if (longest === undefined) return;
+    this.#init.counters.tcpRefused++;
+    longest.end();
+  }
+
+  #idleMs(): number {
+    const { tcpConnections, tcpIdleMs, tcpIdleMsMin } = this.#bounds;
+    const pressure = Math.max(0, (2 * this.#all.size) / tcpConnections - 1);
+    return Math.max(tcpIdleMsMin, tcpIdleMs - pressure * (tcpIdleMs - tcpIdleMsMin));
+  }
+
+  #queue(connection: TcpConnection): void {
+    if (this.#waiting.push(connection) === 1) setImmediate(() => this.#nextTurns());
+  }
+
+  /** After what others sent meanwhile has been read. */
+  #nextTurns(): void {
+    const turn = this.#waiting;
+    this.#waiting = [];
+    for (const connection of turn) connection.turn();
+  }
+}
+
+function clientOf({ family, hi, lo }: Peer): string {
+  return family === 4 ? `4 ${hi >>> 8}` : `6 ${hi} ${lo >>> 8}`;
 }

@@ -129,8 +129,16 @@ export const limits = {
   dns: {
     /** DNS flag day 2020; also what we advertise (DNS.md, Transport). */
     udpBytes: 1232,
-    tcpConnections: 500,
+    /** A descriptor and some 20 kB each: well within the usual 20,000, and 40 MB. */
+    tcpConnections: 2_000,
+    /** Of one /24 or /56. RFC 7766 §6.2.2 asks clients to make do with one each. */
+    tcpPerClient: 200,
     tcpIdleMs: 10_000,
+    /** When all connections are in use; two round trips to anywhere. */
+    tcpIdleMsMin: 500,
+    tcpSweepMs: 250,
+    /** Answers to one connection before it is the next one's turn: well under a millisecond. */
+    tcpTurn: 64,
     /** Waiting answer bytes on a TCP connection before reading pauses. */
     tcpBacklogBytes: 1 << 20,
     /** At stop, for peers to read their last answers. */

@@ -1,0 +1,143 @@
+/**
+ * One connection of DNS over TCP: bytes in → whole messages → answers out, a turn at a time.
+ *
+ *     chunk ─▶ partial message (grows as its bytes come, whatever length it claims) ─▶ answer ─▶ socket
+ *        └─▶ rest of the chunk, when the turn is over or the peer lags behind in reading; then nothing more is read
+ */
+import type { Socket } from 'node:net';
+import type { Peer } from '@ufes/core/ip.ts';
+import type { AnswerFunction } from './source.ts';
+
+const lengthBytes = 2;
+/** First room for a partial message: nearly every query fits. */
+const partialBytes = 512;
+const none = Buffer.alloc(0);
+
+export interface ConnectionOwner {
+  /** Whole messages came and were answered. */
+  readonly active: () => void;
+  readonly closed: () => void;
+  /** The turn is over, and there is more: `turn` is to be called. */
+  readonly unfinished: () => void;
+}
+
+export class TcpConnection {
+  /** Monotonic; of the last whole query, or of the start. Kept by the owner. */
+  activeAtMs = 0;
+  readonly #socket: Socket;
+  readonly #peer: Peer;
+  readonly #answerer: AnswerFunction;
+  readonly #turnAnswers: number;
+  readonly #owner: ConnectionOwner;
+  /** Of a message, its length included; `#filled` bytes are there. */
+  #partial = none;
+  #filled = 0;
+  /** Not looked at yet. */
+  #rest: Buffer = none;
+  #isQueued = false;
+
+  constructor(socket: Socket, peer: Peer, answerer: AnswerFunction, turnAnswers: number, owner: ConnectionOwner) {
+    this.#socket = socket;
+    this.#peer = peer;
+    this.#answerer = answerer;
+    this.#turnAnswers = turnAnswers;
+    this.#owner = owner;
+    socket.on('data', (chunk: Buffer) => {
+      this.#rest = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+      if (!this.#isQueued) this.#work();
+    });
+    socket.on('drain', () => {
+      if (!this.#isQueued) this.#work();
+    });
+    socket.on('error', () => socket.destroy());
+    socket.on('close', () => owner.closed());
+  }
+
+  /** At once. */
+  end(): void {
+    this.#owner.closed();
+    this.#socket.destroy();
+  }
+
+  /** After the answers under way. */
+  finish(): void {
+    this.#socket.end(() => this.#socket.destroy());
+  }
+
+  /** Goes on where the last turn was over. */
+  turn(): void {
+    this.#isQueued = false;
+    this.#work();
+  }
+
+  #work(): void {
+    const socket = this.#socket;
+    if (socket.destroyed || socket.writableEnded) return;
+    let answered = 0;
+    socket.cork();
+    while (this.#rest.length > 0 && answered < this.#turnAnswers && !socket.writableNeedDrain) {
+      const message = this.#nextMessage();
+      if (message === undefined) break;
+      answered++;
+      this.#answer(message);
+    }
+    socket.uncork();
+    if (answered > 0) this.#owner.active();
+    this.#readOn();
+  }
+
+  /** What has not been looked at is not added to: the peer's own window fills. */
+  #readOn(): void {
+    const socket = this.#socket;
+    if (this.#rest.length === 0) {
+      socket.resume();
+      return;
+    }
+    socket.pause();
+    if (socket.writableNeedDrain) return;
+    this.#isQueued = true;
+    this.#owner.unfinished();
+  }
+
+  /** The next whole message, valid until the next call; undefined: its end has not come yet. */
+  #nextMessage(): Buffer | undefined {
+    const rest = this.#rest;
+    if (this.#filled === 0 && rest.length >= lengthBytes) {
+      const end = lengthBytes + rest.readUInt16BE(0);
+      if (rest.length >= end) {
+        this.#rest = rest.subarray(end);
+        return rest.subarray(lengthBytes, end);
+      }
+    }
+    const wanted = this.#filled < lengthBytes ? lengthBytes : lengthBytes + this.#partial.readUInt16BE(0);
+    this.#fill(wanted - this.#filled);
+    if (this.#filled < lengthBytes) return undefined;
+    const end = lengthBytes + this.#partial.readUInt16BE(0);
+    if (this.#filled < end) return this.#rest.length > 0 ? this.#nextMessage() : undefined;
+    this.#filled = 0;
+    return this.#partial.subarray(lengthBytes, end);
+  }
+
+  /** Moves up to `bytes` from the rest into the partial message. */
+  #fill(bytes: number): void {
+    const moved = Math.min(bytes, this.#rest.length);
+    const needed = this.#filled + moved;
+    if (needed > this.#partial.length) {
+      const grown = Buffer.allocUnsafe(Math.max(partialBytes, needed, 2 * this.#partial.length));
+      this.#partial.copy(grown, 0, 0, this.#filled);
+      this.#partial = grown;
+    }
+    this.#rest.copy(this.#partial, this.#filled, 0, moved);
+    this.#rest = this.#rest.subarray(moved);
+    this.#filled = needed;
+  }
+
+  #answer(message: Buffer): void {
+    const length = this.#answerer.answer(message, this.#peer, true);
+    if (length === 0) return;
+    const framed = Buffer.allocUnsafe(lengthBytes + length);
+    framed.writeUInt16BE(length, 0);
+    framed.set(this.#answerer.out.subarray(0, length), lengthBytes);
+    this.#socket.write(framed);
+  }
+}
