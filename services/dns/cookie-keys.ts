@@ -37,7 +37,9 @@ export function createCookieKeyring(context: Parts, keys: CookieKeys): Component
   let held: KeySet | undefined;
   let inForce = '';
   let cancel = () => {};
-  let underWay: Promise<void> = Promise.resolve();
+  let underWay: Promise<void> | undefined;
+  /** What the own disk has. */
+  let written = '';
 
   const newKey = () => Buffer.from(rng.bytes(16)).toString('hex');
 
@@ -52,9 +54,11 @@ export function createCookieKeyring(context: Parts, keys: CookieKeys): Component
   }
 
   async function keep(set: KeySet): Promise<void> {
-    if (JSON.stringify(set) === JSON.stringify(held)) return;
     use(set);
-    await writeDurably(path, Buffer.from(JSON.stringify(set)));
+    const text = JSON.stringify(set);
+    if (text === written) return;
+    await writeDurably(path, Buffer.from(text));
+    written = text;
   }
 
   /** What all nodes are to use: what the store has, brought up to date by whoever holds the lease. */
@@ -103,7 +107,9 @@ export function createCookieKeyring(context: Parts, keys: CookieKeys): Component
       }
       await look();
       cancel = clock.every(limits.dns.cookiePollMs, () => {
-        underWay = underWay.then(look);
+        underWay ??= look().finally(() => {
+          underWay = undefined;
+        });
       });
     },
     async stop() {

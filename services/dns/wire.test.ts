@@ -16,10 +16,18 @@ const option = (code: number, ...data: number[]) => [...word(code), ...word(data
 const clientCookie = [1, 2, 3, 4, 5, 6, 7, 8];
 const cookieOption = (...server: number[]) => option(10, ...clientCookie, ...server);
 
-/** Data of an option in the answer's OPT; undefined: it has none. */
-function dataOf(answer: Pick<Answer, 'opt'>, code: number): number[] | undefined {
-  const found = answer.opt?.options?.find((one) => one.code === code);
-  return found?.data === undefined ? undefined : [...found.data];
+/** Data of an option in the answer's OPT, which stands at its end; undefined: it has none. */
+function dataOf({ bytes }: Pick<Answer, 'bytes'>, code: number): number[] | undefined {
+  for (let opt = 12; opt < bytes.length; opt++) {
+    const isOpt = bytes[opt] === 0 && bytes[opt + 1] === 0 && bytes[opt + 2] === 41;
+    if (!isOpt || opt + 11 + ((bytes[opt + 9]! << 8) | bytes[opt + 10]!) !== bytes.length) continue;
+    for (let at = opt + 11; at < bytes.length; ) {
+      const length = (bytes[at + 2]! << 8) | bytes[at + 3]!;
+      if (((bytes[at]! << 8) | bytes[at + 1]!) === code) return [...bytes.slice(at + 4, at + 4 + length)];
+      at += 4 + length;
+    }
+  }
+  return undefined;
 }
 function learn(one: Harness, peer?: string): number[] {
   return dataOf(one.ask({ edns: { options: cookieOption() } }, peer), 10)!.slice(8);
