@@ -111,17 +111,21 @@ export function rssBytes(pid: number): { readonly now: number; readonly most: nu
   return { now: 1024 * kib('VmRSS'), most: 1024 * kib('VmHWM') };
 }
 
-/** Datagrams that the kernel dropped at sockets bound to this port, IPv4 and IPv6. */
-export function udpDrops(port: number): number {
+/** Datagrams that the kernel dropped at each socket bound to this port, IPv4 and IPv6, by inode. */
+export function udpDrops(port: number): Map<string, number> {
   const hex = port.toString(16).toUpperCase().padStart(4, '0');
-  let drops = 0;
+  const drops = new Map<string, number>();
   for (const file of ['/proc/net/udp', '/proc/net/udp6']) {
     for (const line of readFileSync(file, 'utf8').split('\n').slice(1)) {
       const fields = line.trim().split(/\s+/);
-      if (fields[1]?.endsWith(`:${hex}`)) drops += Number(fields.at(-1));
+      if (fields[1]?.endsWith(`:${hex}`)) drops.set(fields[9]!, Number(fields.at(-1)));
     }
   }
   return drops;
+}
+
+export function sumOfDrops(drops: ReadonlyMap<string, number>): number {
+  return [...drops.values()].reduce((sum, one) => sum + one, 0);
 }
 
 /** Free for UDP and TCP on 127.0.0.1. */

@@ -1,7 +1,7 @@
 /** The two ways to load a server: closed loop for CPU time a query (dnsperf), open loop for latency (generator.ts). */
 import { join } from 'node:path';
 import type { Job, Outcome } from './generator.ts';
-import { cpuUs, ended, loadCore, pinned, rssBytes, udpDrops } from './machine.ts';
+import { cpuUs, ended, loadCore, pinned, rssBytes, sumOfDrops, udpDrops } from './machine.ts';
 import type { QueryFiles } from './queries.ts';
 import type { Server } from './server.ts';
 
@@ -56,24 +56,29 @@ export interface Latency extends Outcome {
   readonly cpuUsPerQuery: number;
 }
 
-/** A constant rate of queries, each answer checked. */
+/** A constant rate of queries to a port, each answer checked. */
+export async function generate(port: number, files: QueryFiles, given: LatencyJob): Promise<Outcome> {
+  const job: Job = { warmupSeconds: 1, orShifted: false, ...files, ...given, port };
+  const program = join(import.meta.dirname, 'generator.ts');
+  const child = pinned(loadCore, process.execPath, [program], { stdin: JSON.stringify(job) });
+  const { code, stdout, stderr } = await ended(child);
+  if (code !== 0) throw new Error(`the generator ended with ${code}: ${stderr}`);
+  return JSON.parse(stdout) as Outcome;
+}
+
+/** The same with what it cost the server. */
 export async function openLoop(
   server: Pick<Server, 'port' | 'pid'>,
   files: QueryFiles,
   given: LatencyJob,
 ): Promise<Latency> {
-  const job: Job = { warmupSeconds: 1, orShifted: false, ...files, ...given, port: server.port };
   const drops = udpDrops(server.port);
   const beforeUs = cpuUs(server.pid);
-  const program = join(import.meta.dirname, 'generator.ts');
-  const child = pinned(loadCore, process.execPath, [program], { stdin: JSON.stringify(job) });
-  const { code, stdout, stderr } = await ended(child);
-  if (code !== 0) throw new Error(`the generator ended with ${code}: ${stderr}`);
-  const outcome = JSON.parse(stdout) as Outcome;
+  const outcome = await generate(server.port, files, given);
   return {
     queriesPerSecond: given.queriesPerSecond,
     ...outcome,
-    drops: udpDrops(server.port) - drops,
+    drops: sumOfDrops(udpDrops(server.port)) - sumOfDrops(drops),
     cpuUsPerQuery: Math.round((1000 * (cpuUs(server.pid) - beforeUs)) / outcome.sent) / 1000,
   };
 }

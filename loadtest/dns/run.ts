@@ -17,11 +17,12 @@ import type { CaseResult } from './bench.ts';
 import { fixedName, growth, type RunOptions, randomEcs } from './cases.ts';
 import { latency, peersPeak, swap } from './latency.ts';
 import { facts, goAhead, load, measuredNice, missing, type Program } from './machine.ts';
+import { replace } from './replace.ts';
 import { openStage, type Stage, standardSize } from './stage.ts';
 import { plot } from './svg.ts';
 
 const programs: readonly Program[] = ['taskset', 'dnsperf', 'gcc', 'gdnsd', 'knotd'];
-const caseNames = ['ecs4', 'ecs6', 'fixed', 'latency', 'swap', 'growth'] as const;
+const caseNames = ['ecs4', 'ecs6', 'fixed', 'latency', 'swap', 'replace', 'growth'] as const;
 type CaseName = (typeof caseNames)[number];
 
 interface Given {
@@ -79,6 +80,7 @@ async function runOnStage(
   if (name === 'ecs4') return randomEcs(stage, 4, options);
   if (name === 'ecs6') return randomEcs(stage, 6, options);
   if (name === 'fixed') return fixedName(stage, options);
+  if (name === 'replace') return replace(stage, options);
   return name === 'latency' ? latency(stage, await peak(), options) : swap(stage, await peak(), options);
 }
 
