@@ -95,6 +95,7 @@ function planPops(config: Config): DesiredPop[] {
     httpsPort: pop.ports.https,
     httpPort: pop.ports.http,
     requestsPerSecond: pop.capacity.requestsPerSecond,
+    ...(pop.capacity.connections && { connections: pop.capacity.connections }),
     backboneRttMs: pop.backboneRttMs ?? {},
   }));
 }

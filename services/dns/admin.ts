@@ -1,7 +1,7 @@
 /**
  * Routes of the admin socket.
  *
- *     GET /explain?name=&client=&type=A   Explanation (core/steering/explanation.ts)
+ *     GET /explain?name=&client=&resolver=&type=A   Explanation (core/steering/explanation.ts); one of the two is enough
  *     GET /answers?since=SEQ              DnsAnswers (core/dashboard.ts)
  *     GET /state                          DnsState (core/dashboard.ts), and the votes behind it
  *     GET /probe-queries?since=MS         which resolver asked for which ID-POP name: {queries: ProbeQuery[]}
@@ -11,6 +11,7 @@ import { Type, typeNumber } from '@ufes/core/dns/types.ts';
 import { OperatingError } from '@ufes/core/errors.ts';
 import { liveHoldMs, liveLoad, liveSince, liveState, liveStateNames } from '@ufes/core/live.ts';
 import type { Clock } from '@ufes/core/ports.ts';
+import type { ForceExplanation } from '@ufes/core/steering/explanation.ts';
 import { formatVersion } from '@ufes/core/version.ts';
 import type { ServiceContext } from '@ufes/io/service.ts';
 import type { Answerer } from './answer.ts';
@@ -32,14 +33,17 @@ export interface AdminInit {
 
 export function addRoutes({ admin, clock, answerer, feed, recent, probes, gather }: AdminInit): void {
   admin.get<{ Querystring: Record<string, string | undefined> }>('/explain', (request) => {
-    const { name, client, type = 'A' } = request.query;
+    const { name, client, resolver, type = 'A' } = request.query;
     const number = typeNumber(type);
-    if (!name || !client) throw new OperatingError('REQUEST_INVALID', '/explain wants name= and client=');
-    if (number !== Type.A && number !== Type.AAAA) {
-      throw new OperatingError('REQUEST_INVALID', `type ${type} is not steered; A and AAAA are`);
+    if (!name || (!client && !resolver)) {
+      throw new OperatingError('REQUEST_INVALID', '/explain wants name=, and client= or resolver=');
+    }
+    if (number === undefined || !steeredTypes.includes(number)) {
+      throw new OperatingError('REQUEST_INVALID', `type ${type} is not steered; A, AAAA, HTTPS and SVCB are`);
     }
     if (answerer.tables === undefined) throw new OperatingError('NOT_RUNNING', 'no desired state yet');
-    const result = explain(answerer.tables, { name, client, type: number }, clock.nowMs());
+    const question = { name, client: client || undefined, resolver: resolver || undefined, type: number };
+    const result = explain(answerer.tables, question, clock.nowMs(), (slot) => forceWords(feed, slot));
     if (typeof result === 'string') throw new OperatingError('NOT_FOUND', result);
     return result;
   });
@@ -52,6 +56,15 @@ export function addRoutes({ admin, clock, answerer, feed, recent, probes, gather
     return { queries: probes.since(numberOf(request.query['since'])) };
   });
   admin.get('/state', () => stateOf(answerer.tables, feed, clock.nowMs()));
+}
+
+const steeredTypes: readonly number[] = [Type.A, Type.AAAA, Type.HTTPS, Type.SVCB];
+
+function forceWords({ orders }: LiveFeed, slot: number): Partial<ForceExplanation> | undefined {
+  const order = orders.at(slot);
+  if (order === undefined) return undefined;
+  const { key, glob = '', by, reason } = order;
+  return { id: key.slice('force/'.length), glob, actor: by, reason, untilMs: order.untilMs };
 }
 
 function numberOf(text: string | undefined): number {

@@ -6,7 +6,8 @@
  *     vote/… ──────┴─ tally ─┐
  *     verdict/TARGET ────────┼─ believe ─▶ LiveView (shared memory) ─▶ the very next answer
  *     drain/POP ─────────────┤       └──▶ live.json on the node's own disk
- *     load/POP ──────────────┘
+ *     load/POP ─▶ RoomShares ┤
+ *     force/ID ─▶ Orders ────┘
  *
  * With the store gone the last votes run out and own checks decide; a drain holds until its own expiry, an external
  * verdict until its end, over a restart too.
@@ -21,6 +22,7 @@ import {
   readDrains,
   readExternal,
 } from '@ufes/core/belief.ts';
+import type { DesiredPop } from '@ufes/core/desired.ts';
 import { describeError } from '@ufes/core/errors.ts';
 import { checkSettings } from '@ufes/core/health.ts';
 import { limits } from '@ufes/core/limits.ts';
@@ -32,18 +34,30 @@ import {
   liveStateNames,
   setLive,
   setLiveFor,
+  setRoom,
+  setTimes,
 } from '@ufes/core/live.ts';
 import type { Component, LiveEntry } from '@ufes/core/ports.ts';
+import { defaultRoom, RoomShares } from '@ufes/core/steering/room.ts';
 import { splitTarget, tally, targetOf, type Verdict, type Vote } from '@ufes/core/votes.ts';
 import { createPopVantage, type PopVantageInit, type Watched } from '@ufes/io/health/pop-checker.ts';
 import { readVotes } from '@ufes/io/health/votes.ts';
 import { rateLimited } from '@ufes/io/log.ts';
 import type { ServiceContext } from '@ufes/io/service.ts';
 import { createLiveKept, type LiveKept } from './live-kept.ts';
+import { createOrders, type Orders } from './orders.ts';
 
 type Parts = Pick<ServiceContext, 'config' | 'state' | 'node' | 'clock' | 'log' | 'bus' | 'store'>;
 
+/** Weeks change on Mondays, as 1970-01-01 was a Thursday. */
+const weekMs = 7 * 86_400_000;
+const mondayMs = 4 * 86_400_000;
+
 export interface LiveFeed extends Component {
+  /** Forces and drains. */
+  readonly orders: Orders;
+  /** After an order was given: into the very next answer. */
+  refresh(): void;
   /** The view of these PoPs and services, by their numbers, kept up to date from now on. The same lists give the same view. */
   follow(desired: Watched): LiveView;
   /** Resolves when every target has been checked once, or after `ms`. */
@@ -65,6 +79,9 @@ export function createLiveFeed(context: Parts, attempt?: PopVantageInit['attempt
 }
 
 class Feed implements LiveFeed {
+  readonly orders: Orders;
+  readonly #room = new RoomShares();
+  #roomAdopted = false;
   readonly #context: Parts;
   readonly #settings;
   readonly #vantage;
@@ -94,6 +111,7 @@ class Feed implements LiveFeed {
     this.#context = context;
     this.#settings = checkSettings(context.config.probes.health);
     this.#limit = rateLimited(10_000, () => clock.monotonicMs());
+    this.orders = createOrders(context);
     this.#kept = createLiveKept(state, node, { clock, log, intervalMs: this.#settings.intervalMs });
     this.#vantage = createPopVantage(context, {
       ...(attempt && { attempt }),
@@ -107,6 +125,7 @@ class Feed implements LiveFeed {
 
   async start(): Promise<void> {
     const { bus, clock } = this.#context;
+    await this.orders.load();
     await this.#takeKept();
     this.#stops = [
       bus.on('live', () => void this.#read()),
@@ -242,12 +261,14 @@ class Feed implements LiveFeed {
     while (this.#readAgain) {
       this.#readAgain = false;
       try {
-        const kinds = ['vote/', 'drain/', 'load/', 'verdict/'];
+        const kinds = ['vote/', 'drain/', 'load/', 'verdict/', 'force/', ...(this.#roomAdopted ? [] : ['room/'])];
         const [votes = [], ...lists] = await Promise.all(kinds.map((kind) => store.live.list(kind)));
         this.#votes = readVotes(votes);
         this.#entries = lists.flat();
         this.#readAtMs = clock.monotonicMs();
+        this.#adoptRoom();
         await this.#takeExternal(readExternal(this.#entries));
+        await this.orders.take(this.#entries.filter(({ key }) => /^(force|drain)\//.test(key)));
       } catch (error) {
         this.#limit('read', (suppressed) =>
           log.warn(
@@ -285,18 +306,70 @@ class Feed implements LiveFeed {
     this.#external = mergeExternal(this.#external.values(), [], nowMs);
     const entries = this.#entries.filter((entry) => entry.expiresAtMs > nowMs);
     const drains = readDrains(entries);
-    for (const [number, { id, requestsPerSecond }] of this.#desired.pops.entries()) {
+    for (const order of this.orders.inForce('drain')) {
+      drains.set(order.pop, { pop: order.pop, atMs: order.writtenMs, untilMs: order.untilMs });
+    }
+    const loads = new Map(entries.filter(({ key }) => key.startsWith('load/')).map((entry) => [entry.key, entry]));
+    for (const [number, pop] of this.#desired.pops.entries()) {
+      const { id } = pop;
+      const load = loads.get(`load/${id}`);
       const belief = believe(this.#verdicts.get(id)!, this.#saidOf(id), drains.get(id), nowMs);
       setLive(this.#view, number, {
         state: belief.state,
-        loadPerMille: Math.round((1000 * loadOf(entries, id)) / requestsPerSecond),
+        loadPerMille: load === undefined ? 0 : Math.round(1000 * loadShare(load, pop)),
         holdMs: publishedMs(belief),
         sinceSeconds: Math.floor(belief.sinceMs / 1000),
       });
       this.#tellChange(id, belief);
     }
     this.#updateCells(drains, nowMs);
+    this.#updateRoom(loads, nowMs);
+    const { pops, services } = this.#desired;
+    this.orders.write(
+      this.#view,
+      pops.map(({ id }) => id),
+      services.map(({ name }) => name),
+      nowMs,
+    );
     this.#kept.keep(this.#verdicts, this.#external.values());
+  }
+
+  refresh(): void {
+    this.#update();
+  }
+
+  /** After a restart the node goes on with the shares that it, or another, had a moment ago. */
+  #adoptRoom(): void {
+    if (this.#roomAdopted) return;
+    this.#roomAdopted = true;
+    const kept = this.#entries.filter(({ key }) => key.startsWith('room/'));
+    const newest = kept.toSorted((a, b) => b.writtenAtMs - a.writtenAtMs)[0];
+    if (typeof newest?.value === 'object' && newest.value !== null) {
+      this.#room.adopt(newest.value as Readonly<Record<string, unknown>>);
+    }
+  }
+
+  /** Loads to shares, and shares to the words that answers read. */
+  #updateRoom(loads: ReadonlyMap<string, LiveEntry>, nowMs: number): void {
+    const { pops, room = defaultRoom } = this.#desired;
+    for (const pop of pops) {
+      const load = loads.get(`load/${pop.id}`);
+      if (load !== undefined) this.#room.observe(pop.id, loadShare(load, pop), load.writtenAtMs);
+    }
+    if (this.#room.step(nowMs, room)) this.#tellRoom();
+    for (const [number, { id }] of pops.entries()) {
+      const { shed, band } = this.#room.words(id, room);
+      setRoom(this.#view, number, shed, band);
+    }
+    setTimes(this.#view, Math.floor((nowMs - mondayMs) / weekMs), this.#room.leftMs(nowMs));
+  }
+
+  #tellRoom(): void {
+    const { store, node } = this.#context;
+    const entry = { key: `room/${node}`, value: this.#room.shares(), ttlMs: 3 * limits.dns.feedbackMs };
+    store.live.put([entry]).catch(() => {
+      // Told again after the next step.
+    });
   }
 
   /** Services that are judged by themselves: they have a check, or something was said of them. */
@@ -346,9 +419,13 @@ function publishedMs({ holdMs }: Belief): number {
   return holdMs === 0 ? 0 : Math.max(1, Math.floor(holdMs - limits.store.pollMs));
 }
 
-/** Requests a second that the PoP's edge says it carries. */
-function loadOf(entries: readonly LiveEntry[], pop: string): number {
-  const value = entries.find((entry) => entry.key === `load/${pop}`)?.value;
-  if (typeof value !== 'object' || value === null || !('requestsPerSecond' in value)) return 0;
-  return typeof value.requestsPerSecond === 'number' ? value.requestsPerSecond : 0;
+/** What the PoP's edge says it carries, of what it can: the scarcer of requests and connections. */
+function loadShare({ value }: LiveEntry, pop: DesiredPop): number {
+  const { requestsPerSecond, connections } = (typeof value === 'object' && value !== null ? value : {}) as Record<
+    string,
+    unknown
+  >;
+  const share = (used: unknown, capacity: number | undefined) =>
+    typeof used === 'number' && used >= 0 && capacity !== undefined ? used / capacity : 0;
+  return Math.max(share(requestsPerSecond, pop.requestsPerSecond), share(connections, pop.connections));
 }

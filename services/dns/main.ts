@@ -20,6 +20,7 @@ import { registerHealthMetrics } from './health-metrics.ts';
 import { createListeners } from './listen.ts';
 import { createLiveFeed } from './live-feed.ts';
 import { registerMetrics, registerPopGauge } from './metrics.ts';
+import { addOrderRoutes } from './order-routes.ts';
 import { QueryLog } from './query-log.ts';
 import { ProbeQueries, RecentAnswers } from './recent.ts';
 import { createRateTable } from './rrl.ts';
@@ -66,6 +67,7 @@ export const main: ServiceMain = (context) => {
   registerHealthMetrics(registry, feed);
   addRoutes({ admin, clock, answerer, feed, recent, probes, gather: () => threads?.gather() });
   addVerdictRoutes({ ...context, feed, desired: () => answerer.tables?.desired });
+  addOrderRoutes({ ...context, feed, desired: () => answerer.tables?.desired });
 
   return {
     async start() {

@@ -67,8 +67,10 @@ export const main: ServiceMain = (context) => {
 
   let countedBefore = 0;
   function tellLoad(): void {
-    const requests = plane?.stats().requests ?? 0;
-    const entry = { key: `load/${pop}`, value: { requestsPerSecond: requests - countedBefore }, ttlMs: 5_000 };
+    const { requests = 0, listeners = [] } = plane?.stats() ?? {};
+    const connections = listeners.reduce((sum, one) => sum + one.connections, 0);
+    const value = { requestsPerSecond: requests - countedBefore, connections };
+    const entry = { key: `load/${pop}`, value, ttlMs: 5_000 };
     countedBefore = requests;
     // A load that is not told expires; the store's absence is logged by the follower.
     store.live.put([entry]).then(

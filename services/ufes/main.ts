@@ -5,8 +5,10 @@ import { describeError, OperatingError } from '@ufes/core/errors.ts';
 import type { Command } from './command.ts';
 import { check } from './commands/check.ts';
 import { dig } from './commands/dig.ts';
+import { drain, undrain } from './commands/drain.ts';
 import { explain } from './commands/explain.ts';
 import { fail } from './commands/fail.ts';
+import { force } from './commands/force.ts';
 import { geoip } from './commands/geoip.ts';
 import { serviceCommand } from './commands/service.ts';
 import { status } from './commands/status.ts';
@@ -20,6 +22,9 @@ const commands: Record<string, Command> = {
   status,
   dig,
   fail,
+  force,
+  drain,
+  undrain,
   verdict,
   geoip,
   dns: serviceCommand('dns', 'answers'),

@@ -51,6 +51,8 @@ export interface DesiredPop {
   readonly httpsPort: number;
   readonly httpPort: number;
   readonly requestsPerSecond: number;
+  /** Client connections it can hold; absent: requests alone are measured. */
+  readonly connections?: number;
   readonly backboneRttMs: Readonly<Record<string, number>>;
 }
 

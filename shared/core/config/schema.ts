@@ -40,7 +40,10 @@ export const popSchema = Type.Object(
       { ...closed, default: {} },
     ),
     capacity: Type.Object(
-      { requestsPerSecond: Type.Integer({ minimum: 1, default: 10_000 }) },
+      {
+        requestsPerSecond: Type.Integer({ minimum: 1, default: 10_000 }),
+        connections: Type.Optional(Type.Integer({ minimum: 1, description: 'client connections held at a time' })),
+      },
       { ...closed, default: {}, description: 'what the PoP can carry; load is measured against it' },
     ),
     backboneRttMs: Type.Optional(

@@ -25,12 +25,13 @@ export interface PopExplanation {
   readonly estimate?: PopEstimate;
 }
 
-/** `id`, `glob`, `actor` and `reason` are absent where they are not known: in a DNS answer. */
+/** `id` to `untilMs` are absent where they are not known: in a DNS answer. */
 export interface ForceExplanation {
   readonly id?: string;
   readonly glob?: string;
   readonly actor?: string;
   readonly reason?: string;
+  readonly untilMs?: number;
   readonly pop: string;
   readonly state?: string;
   readonly pin: boolean;

@@ -52,6 +52,28 @@ export interface ShareRule {
   readonly clients: PrefixTable | undefined;
 }
 
+/** What a service says of clients, compiled once for all the maps that come while it stays as it is. */
+interface Rules {
+  readonly regions: PrefixTable | undefined;
+  readonly overrides: PrefixTable | undefined;
+  readonly shares: readonly (PrefixTable | undefined)[];
+}
+const compiled = new WeakMap<DesiredService, Rules>();
+
+function rulesOf(service: DesiredService): Rules {
+  let rules = compiled.get(service);
+  if (rules === undefined) {
+    const { overrides = [], shares = [], regions = [] } = service;
+    rules = {
+      regions: regions.length === 0 ? undefined : tableOf(regions.map(({ prefixes }) => prefixes)),
+      overrides: overrides.length === 0 ? undefined : tableOf(overrides.map(({ prefixes }) => prefixes)),
+      shares: shares.map(({ prefixes }) => prefixes && tableOf([prefixes])),
+    };
+    compiled.set(service, rules);
+  }
+  return rules;
+}
+
 /** `key`: of its group; `row`: its number in the desired state. */
 export function prepareService(
   service: DesiredService,
@@ -60,7 +82,8 @@ export function prepareService(
   map: SteeringMap | undefined,
   row = 0,
 ): PreparedService {
-  const { candidates, overrides = [], shares = [], regions = [], controlShare = 0 } = service;
+  const { candidates, overrides = [], shares = [], controlShare = 0 } = service;
+  const rules = rulesOf(service);
   const candidateOfPop = new Uint8Array(popIds.length).fill(noPop);
   for (const [index, { pop }] of candidates.entries()) candidateOfPop[pop] = index;
   const candidateOf = (pop: number): number => candidateOfPop[pop] ?? noPop;
@@ -75,14 +98,14 @@ export function prepareService(
     candidateOfPop,
     popOfCandidate: Uint8Array.from(candidates, ({ pop }) => pop),
     allowed: allowedRows(service),
-    regions: regions.length === 0 ? undefined : tableOf(regions.map(({ prefixes }) => prefixes)),
-    overrides: overrides.length === 0 ? undefined : tableOf(overrides.map(({ prefixes }) => prefixes)),
+    regions: rules.regions,
+    overrides: rules.overrides,
     overrideRules: overrides.map(({ pops, pin }) => ({ candidates: Uint8Array.from(pops, candidateOf), pin })),
-    shares: shares.map(({ pop, share, prefixes }) => ({
+    shares: shares.map(({ pop, share }, i) => ({
       candidate: candidateOf(pop),
       below: share * circle,
       salt: saltOf(`share ${service.id} ${popIds[pop]}`),
-      clients: prefixes && tableOf([prefixes]),
+      clients: rules.shares[i],
     })),
     controlBelow: isSteeredByGeo ? 0 : controlShare * circle,
     controlSalt: saltOf('control'),

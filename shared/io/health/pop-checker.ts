@@ -33,7 +33,7 @@ export interface PopVantage extends Component {
   results(): ReadonlyMap<string, CheckResult>;
 }
 
-export type Watched = Pick<DesiredState, 'pops' | 'services'>;
+export type Watched = Pick<DesiredState, 'pops' | 'services' | 'room'>;
 
 export interface PopVantageInit {
   /** After each result (two a second and target by default); `changed` when a state flipped. */
