@@ -390,7 +390,7 @@ function allDown(prepared: PreparedService, live: LiveView, out: Decision): void
   const { rule } = service.allDown;
   out.ttlSeconds = service.ttlSecondsMin;
   // An empty answer may be taken as true for everyone (RFC 7871 §7.4): it is given only when it is.
-  if (rule === 'nodata' && (prepared.regions === undefined || isDownEverywhere(prepared, live, out))) {
+  if (rule === 'nodata' && isDownForAll(prepared, live, out)) {
     out.why = Why.nodata;
     out.scope = 0;
     out.scoped = false;
@@ -398,7 +398,8 @@ function allDown(prepared: PreparedService, live: LiveView, out: Decision): void
   }
   if (rule === 'fallback') {
     out.why = Why.fallback;
-    if (prepared.regions !== undefined) return;
+    // Everybody gets it, unless others may have other PoPs: then it holds for the block that was looked at.
+    if (prepared.regions !== undefined || prepared.pinsSome) return;
     out.scope = 0;
     out.scoped = false;
     return;
@@ -408,9 +409,12 @@ function allDown(prepared: PreparedService, live: LiveView, out: Decision): void
   out.why = out.count > 0 ? Why.servePreferred : Why.nodata;
 }
 
-/** No client of any region has a PoP. */
-function isDownEverywhere(prepared: PreparedService, live: LiveView, out: Decision): boolean {
-  const { allowed, popOfCandidate } = prepared;
+/** No client anywhere is answered a PoP. */
+function isDownForAll(prepared: PreparedService, live: LiveView, out: Decision): boolean {
+  const { allowed, popOfCandidate, regions, pinsSome } = prepared;
+  if (pinsSome) return false;
+  if (regions === undefined) return true;
+  if (out.force >= 0 && forcePinned(live, out.force)) return false;
   for (let i = 0; i < allowed.length; i++) {
     if (allowed[i] === 0) continue;
     if (stateFor(prepared, live, popOfCandidate[i % popOfCandidate.length]!, out) !== LiveState.down) return false;

@@ -29,6 +29,8 @@ export interface PreparedService {
   readonly overrides: PrefixTable | undefined;
   /** By value in `overrides`, less one. */
   readonly overrideRules: readonly OverrideRule[];
+  /** Some clients are held to PoPs whatever their state. */
+  readonly pinsSome: boolean;
   readonly shares: readonly ShareRule[];
   /** Places on the circle below this are the control arm. */
   readonly controlBelow: number;
@@ -101,6 +103,7 @@ export function prepareService(
     regions: rules.regions,
     overrides: rules.overrides,
     overrideRules: overrides.map(({ pops, pin }) => ({ candidates: Uint8Array.from(pops, candidateOf), pin })),
+    pinsSome: overrides.some(({ pin }) => pin),
     shares: shares.map(({ pop, share }, i) => ({
       candidate: candidateOf(pop),
       below: share * circle,
