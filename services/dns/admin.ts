@@ -27,11 +27,13 @@ export interface AdminInit {
   readonly feed: LiveFeed;
   readonly recent: RecentAnswers;
   readonly probes: ProbeQueries;
+  /** ADDRESS:PORT it answers at. */
+  readonly listeners: readonly string[];
   /** Brings in what the threads have seen. */
   readonly gather: () => void;
 }
 
-export function addRoutes({ admin, clock, answerer, feed, recent, probes, gather }: AdminInit): void {
+export function addRoutes({ admin, clock, answerer, feed, recent, probes, listeners, gather }: AdminInit): void {
   admin.get<{ Querystring: Record<string, string | undefined> }>('/explain', (request) => {
     const { name, client, resolver, type = 'A' } = request.query;
     const number = typeNumber(type);
@@ -55,7 +57,7 @@ export function addRoutes({ admin, clock, answerer, feed, recent, probes, gather
     gather();
     return { queries: probes.since(numberOf(request.query['since'])) };
   });
-  admin.get('/state', () => stateOf(answerer.tables, feed, clock.nowMs()));
+  admin.get('/state', () => ({ ...stateOf(answerer.tables, feed, clock.nowMs()), listeners }));
 }
 
 const steeredTypes: readonly number[] = [Type.A, Type.AAAA, Type.HTTPS, Type.SVCB];

@@ -65,7 +65,16 @@ export const main: ServiceMain = (context) => {
     for (const [pop, { id }] of tables?.desired.pops.entries() ?? []) yield [{ pop: id }, liveState(tables!.live, pop)];
   });
   registerHealthMetrics(registry, feed);
-  addRoutes({ admin, clock, answerer, feed, recent, probes, gather: () => threads?.gather() });
+  addRoutes({
+    admin,
+    clock,
+    answerer,
+    feed,
+    recent,
+    probes,
+    listeners: config.listeners.dns,
+    gather: () => threads?.gather(),
+  });
   addVerdictRoutes({ ...context, feed, desired: () => answerer.tables?.desired });
   addOrderRoutes({ ...context, feed, desired: () => answerer.tables?.desired });
 

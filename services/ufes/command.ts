@@ -1,6 +1,5 @@
 /** What a command is, and the options all of them share. */
 import { resolve } from 'node:path';
-import { OperatingError } from '@ufes/core/errors.ts';
 
 export interface Command {
   readonly usage: string;
@@ -10,18 +9,37 @@ export interface Command {
   run(args: readonly string[]): Promise<number>;
 }
 
-export const stateOption = { state: { type: 'string', default: process.env['UFES_STATE'] ?? '.ufes' } } as const;
-export const jsonOption = { json: { type: 'boolean', default: false } } as const;
+/** Exit codes, the same for every command (docs/command.md). */
+export const exitCodes = { ok: 0, failed: 1, usage: 2, notRunning: 3 } as const;
 
-export function stateFolder(value: string): string {
-  return resolve(value);
+/** The command line is wrong: exit 2, with the usage. */
+export class UsageError extends Error {}
+
+export const stateOption = { state: { type: 'string' } } as const;
+export const jsonOption = { json: { type: 'boolean', default: false } } as const;
+export const logOption = { log: { type: 'string', default: 'warn' } } as const;
+
+/** --state, else UFES_STATE, else undefined. */
+export function givenState(value: string | undefined): string | undefined {
+  const given = value ?? process.env['UFES_STATE'];
+  return given === undefined ? undefined : resolve(given);
+}
+
+export function stateFolder(value: string | undefined): string {
+  return givenState(value) ?? resolve('.ufes');
+}
+
+const logLevels = ['debug', 'info', 'warn', 'error', 'silent'];
+
+export function logLevel(value: string): string {
+  if (!logLevels.includes(value)) throw new UsageError(`--log ${value}: one of ${logLevels.join(', ')} is wanted`);
+  return value;
 }
 
 /** `30s`, `5m`, `1h`, `500ms` → milliseconds. */
 export function parseDuration(text: string): number {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text);
-  if (match === null)
-    throw new OperatingError('CONFIG_INVALID', `"${text}" is no duration: write 500ms, 30s, 5m or 1h`);
+  if (match === null) throw new UsageError(`"${text}" is no duration: write 500ms, 30s, 5m or 1h`);
   const unit = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }[match[2] as 'ms' | 's' | 'm' | 'h' | 'd'];
   return Number(match[1]) * unit;
 }

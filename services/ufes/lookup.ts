@@ -111,9 +111,9 @@ function overUdp(query: Buffer, { server, timeoutMs }: LookupOptions): Promise<B
     socket.on('message', (message) => {
       if (message.length >= 12 && message.readUInt16BE(0) === query.readUInt16BE(0)) done(message);
     });
-    socket.on('error', done);
+    socket.on('error', (cause) => done(failed(server, 'UDP', cause)));
     socket.send(query, server.port, server.address, (error) => {
-      if (error) done(error);
+      if (error) done(failed(server, 'UDP', error));
     });
   });
 }
@@ -132,7 +132,7 @@ function overTcp(query: Buffer, { server, timeoutMs }: LookupOptions): Promise<B
       resolve(received.subarray(2, 2 + received.readUInt16BE(0)));
       socket.destroy();
     });
-    socket.on('error', reject);
+    socket.on('error', (cause) => reject(failed(server, 'TCP', cause)));
     socket.on('close', () => {
       clearTimeout(timer);
       reject(
@@ -140,6 +140,11 @@ function overTcp(query: Buffer, { server, timeoutMs }: LookupOptions): Promise<B
       );
     });
   });
+}
+
+function failed(server: LookupOptions['server'], transport: string, cause: Error): OperatingError {
+  if (cause instanceof OperatingError) return cause;
+  return new OperatingError('NOT_RUNNING', `${transport} to ${server.address}:${server.port}`, { cause });
 }
 
 function noAnswer(server: LookupOptions['server'], transport: string, ms: number): OperatingError {

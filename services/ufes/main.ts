@@ -2,7 +2,7 @@
 
 import { closest } from '@ufes/core/config/suggest.ts';
 import { describeError, OperatingError } from '@ufes/core/errors.ts';
-import type { Command } from './command.ts';
+import { type Command, exitCodes, UsageError } from './command.ts';
 import { check } from './commands/check.ts';
 import { dig } from './commands/dig.ts';
 import { drain, undrain } from './commands/drain.ts';
@@ -35,12 +35,11 @@ const commands: Record<string, Command> = {
   dashboard: serviceCommand('dashboard', 'shows'),
 };
 
-/** Exit codes, the same for every command (docs/command.md). */
-const exitCodes = { ok: 0, failed: 1, usage: 2, notRunning: 3 } as const;
-
 export async function run(args: readonly string[]): Promise<number> {
-  const [name = 'help', ...rest] = args;
-  if (name === 'help' || name === '--help' || name === '-h') {
+  const [first = 'help', ...rest] = args;
+  const isHelp = ['help', '--help', '-h'].includes(first);
+  const name = isHelp ? rest[0] : first;
+  if (name === undefined) {
     process.stdout.write(help());
     return exitCodes.ok;
   }
@@ -50,7 +49,7 @@ export async function run(args: readonly string[]): Promise<number> {
     process.stderr.write(`ufes: no command "${name}"${near ? `; did you mean "${near}"?` : ''}\n\n${help()}`);
     return exitCodes.usage;
   }
-  if (rest.includes('--help') || rest.includes('-h')) {
+  if (isHelp || rest.includes('--help') || rest.includes('-h')) {
     process.stdout.write(`ufes ${command.usage}\n\n${command.summary}\n${command.details ?? ''}`);
     return exitCodes.ok;
   }
@@ -58,14 +57,19 @@ export async function run(args: readonly string[]): Promise<number> {
     return await command.run(rest);
   } catch (thrown) {
     process.stderr.write(`ufes ${name}: ${describeError(thrown)}\n`);
-    if (thrown instanceof TypeError && 'code' in thrown && String(thrown.code).startsWith('ERR_PARSE_ARGS')) {
-      process.stderr.write(`usage: ufes ${command.usage}\n`);
-      return exitCodes.usage;
-    }
-    if (thrown instanceof OperatingError && thrown.code === 'NOT_RUNNING') return exitCodes.notRunning;
-    if (!(thrown instanceof OperatingError) && thrown instanceof Error) process.stderr.write(`${thrown.stack ?? ''}\n`);
-    return exitCodes.failed;
+    return failure(thrown, command);
   }
+}
+
+function failure(thrown: unknown, command: Command): number {
+  const isParsing = thrown instanceof TypeError && 'code' in thrown && String(thrown.code).startsWith('ERR_PARSE_ARGS');
+  if (isParsing || thrown instanceof UsageError) {
+    process.stderr.write(`usage: ufes ${command.usage}\n`);
+    return exitCodes.usage;
+  }
+  if (thrown instanceof OperatingError) return thrown.code === 'NOT_RUNNING' ? exitCodes.notRunning : exitCodes.failed;
+  if (thrown instanceof Error) process.stderr.write(`${thrown.stack ?? ''}\n`);
+  return exitCodes.failed;
 }
 
 function help(): string {

@@ -67,6 +67,10 @@ export class Supervisor implements Component {
     }
   }
 
+  nodes(): string[] {
+    return [...this.#processes.keys()];
+  }
+
   status(): ProcessStatus[] {
     const nowMs = this.#options.clock.nowMs();
     return [...this.#processes.values()].map(({ node, child, state, why, restarts, startedAtMs, rssBytes }) => ({

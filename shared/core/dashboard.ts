@@ -44,6 +44,7 @@ export const dnsStateSchema = Type.Object({
   ),
   map: Type.Optional(artefactAgeSchema),
   desired: Type.Optional(artefactAgeSchema),
+  listeners: Type.Optional(Type.Array(Type.String(), { description: 'ADDRESS:PORT it answers at' })),
 });
 export type DnsState = Static<typeof dnsStateSchema>;
 

@@ -293,6 +293,12 @@ export const limits = {
     restartMsMax: 10_000,
     /** A process that does not answer its parent for this long hangs and is restarted. */
     hungMs: 30_000,
+    /** `ufes up` says what does not serve after this long. */
+    startMs: 30_000,
+    /** Then waits this long for PoPs to be seen up: hysteresis of the default checks, twice. */
+    checkedMs: 5_000,
+    /** A rehearsal is watched; longer than a day is a decommissioning, and a timer holds 24.8 days at most. */
+    failMsMax: 86_400_000,
     /** Ctrl-C to exit. */
     stopMs: 5_000,
   },

@@ -1,7 +1,7 @@
 /** `ufes check FILE`: every error of a configuration at once. */
 import { parseArgs } from 'node:util';
 import { formatProblems, readConfig } from '@ufes/io/config-file.ts';
-import { type Command, jsonOption } from '../command.ts';
+import { type Command, jsonOption, UsageError } from '../command.ts';
 
 export const check: Command = {
   usage: 'check FILE',
@@ -10,6 +10,7 @@ export const check: Command = {
     '\nExit 0: it is right. Exit 1: each problem is printed as FILE:LINE:COLUMN: KEY: what is wrong and what would be right.\n',
   async run(args) {
     const { values, positionals } = parseArgs({ args: [...args], options: { ...jsonOption }, allowPositionals: true });
+    if (positionals.length > 1) throw new UsageError('one file or folder at a time');
     const path = positionals[0] ?? 'ufes.yaml';
     const result = await readConfig(path);
     if (values.json)
@@ -18,9 +19,12 @@ export const check: Command = {
       );
     else if (result.ok) {
       const { pops, services, zones } = result.config;
-      const count = (map: object, one: string) => `${Object.keys(map).length} ${one}`;
+      const count = (map: object, one: string) => {
+        const { length } = Object.keys(map);
+        return `${length} ${one}${length === 1 ? '' : 's'}`;
+      };
       process.stdout.write(
-        `${path}: right (${count(pops, 'PoPs')}, ${count(services, 'services')}, ${count(zones, 'zones')})\n`,
+        `${path}: right (${count(pops, 'PoP')}, ${count(services, 'service')}, ${count(zones, 'zone')})\n`,
       );
     } else
       process.stderr.write(

@@ -1,23 +1,30 @@
 /** `ufes dig NAME`: a look-up with the client subnet and its scope shown. */
 import { parseArgs } from 'node:util';
-import { OperatingError } from '@ufes/core/errors.ts';
+import type { DnsState } from '@ufes/core/dashboard.ts';
+import { describeError } from '@ufes/core/errors.ts';
 import { parsePrefix } from '@ufes/core/ip.ts';
-import { parseEndpoint } from '@ufes/io/address.ts';
+import { type Endpoint, parseEndpoint } from '@ufes/io/address.ts';
+import { adminGet } from '@ufes/io/admin-client.ts';
 import { systemRng } from '@ufes/io/rng.ts';
 import type { Resource } from 'dns2';
-import { bold, type Command, dim, jsonOption } from '../command.ts';
+import { bold, type Command, dim, jsonOption, stateFolder, stateOption, UsageError } from '../command.ts';
 import { type LookupResult, lookup, lookupTypes } from '../lookup.ts';
 
 export const dig: Command = {
   usage: 'dig NAME [TYPE] [--subnet PREFIX]',
   summary: 'look a name up at ufes dns, with client subnet and scope shown',
-  details: '\n--server ADDRESS:PORT (default 127.0.0.1:5300), --tcp, --timeout MS (default 2000)\n',
+  details: `
+  --subnet PREFIX        EDNS client subnet, e.g. 192.0.2.0/24 or 2001:db8::/48
+  --server ADDRESS:PORT  default: where the dns of --state listens, else 127.0.0.1:5300
+  --tcp, --timeout MS (2000), --state DIR, --json
+`,
   async run(args) {
     const { values, positionals } = parseArgs({
       args: [...args],
       options: {
         ...jsonOption,
-        server: { type: 'string', default: '127.0.0.1:5300' },
+        ...stateOption,
+        server: { type: 'string' },
         subnet: { type: 'string' },
         tcp: { type: 'boolean', default: false },
         timeout: { type: 'string', default: '2000' },
@@ -25,33 +32,44 @@ export const dig: Command = {
       allowPositionals: true,
     });
     const [name, type = 'A'] = positionals;
-    if (name === undefined) {
-      process.stderr.write(`usage: ufes ${dig.usage}\ntypes: ${Object.keys(lookupTypes()).join(' ')}\n`);
-      return 2;
+    if (name === undefined) throw new UsageError('which name?');
+    if (!Object.hasOwn(lookupTypes(), type.toUpperCase())) {
+      throw new UsageError(`"${type}" is no type that can be asked for: ${Object.keys(lookupTypes()).join(' ')}`);
     }
     const subnet = values.subnet === undefined ? undefined : parsePrefix(values.subnet);
     if (values.subnet !== undefined && subnet === undefined) {
-      throw new OperatingError(
-        'CONFIG_INVALID',
-        `"${values.subnet}" is no prefix: write 192.0.2.0/24 or 2001:db8::/48`,
-      );
+      throw new UsageError(`"${values.subnet}" is no prefix: write 192.0.2.0/24 or 2001:db8::/48`);
     }
-    const server = parseEndpoint(values.server);
-    const result = await lookup({
-      server,
-      name,
-      type,
-      subnet,
-      tcp: values.tcp,
-      timeoutMs: Number(values.timeout),
-      rng: systemRng,
-    });
+    if (subnet?.family === 6 && !/\/([1-5]?\d|6[0-4])$/.test(values.subnet!)) {
+      throw new UsageError(`${values.subnet}: a v6 subnet has at most 64 bits, e.g. 2001:db8::/48`);
+    }
+    const timeoutMs = Number(values.timeout);
+    if (!(timeoutMs > 0)) throw new UsageError(`--timeout ${values.timeout}: milliseconds are wanted, e.g. 2000`);
+    const where = values.server ?? (await ownListener(stateFolder(values.state)));
+    const server = endpointOf(where);
+    const result = await lookup({ server, name, type, subnet, tcp: values.tcp, timeoutMs, rng: systemRng });
     process.stdout.write(
-      values.json ? `${JSON.stringify(toJson(result), null, 2)}\n` : toText(name, type, values.server, result),
+      values.json ? `${JSON.stringify(toJson(result), null, 2)}\n` : toText(name, type, where, result),
     );
     return result.rcode === 'NOERROR' ? 0 : 1;
   },
 };
+
+const usualListener = '127.0.0.1:5300';
+
+/** Where the dns of this state folder listens, when one runs. */
+async function ownListener(state: string): Promise<string> {
+  const dns = await adminGet<DnsState>(state, 'dns', '/state').catch(() => undefined);
+  return dns?.listeners?.[0] ?? usualListener;
+}
+
+function endpointOf(text: string): Endpoint {
+  try {
+    return parseEndpoint(text);
+  } catch (thrown) {
+    throw new UsageError(`--server: ${describeError(thrown)}`);
+  }
+}
 
 function data(record: Resource): string {
   if (record.address !== undefined) return record.address;

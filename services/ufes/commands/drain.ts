@@ -4,7 +4,17 @@ import { parseArgs } from 'node:util';
 import type { Order } from '@ufes/core/steering/orders.ts';
 import { adminGet, adminPost } from '@ufes/io/admin-client.ts';
 import { systemClock } from '@ufes/io/clock.ts';
-import { ago, bold, type Command, jsonOption, parseDuration, stateFolder, stateOption, table } from '../command.ts';
+import {
+  ago,
+  bold,
+  type Command,
+  jsonOption,
+  parseDuration,
+  stateFolder,
+  stateOption,
+  table,
+  UsageError,
+} from '../command.ts';
 import { tellShared } from './force.ts';
 
 export const drain: Command = {
@@ -28,8 +38,7 @@ export const drain: Command = {
     const [pop] = positionals;
     if (pop === undefined) return list(state, values.json);
     if (values.for === undefined || values.why === undefined) {
-      process.stderr.write(`usage: ufes ${drain.usage}\n`);
-      return 2;
+      throw new UsageError('something is missing');
     }
     const { shared } = await adminPost<{ shared: boolean }>(state, 'dns', '/drain', {
       pop,
@@ -54,8 +63,7 @@ export const undrain: Command = {
     });
     const [pop] = positionals;
     if (pop === undefined) {
-      process.stderr.write(`usage: ufes ${undrain.usage}\n`);
-      return 2;
+      throw new UsageError('something is missing');
     }
     const { shared } = await adminPost<{ shared: boolean }>(stateFolder(values.state), 'dns', '/undrain', {
       pop,

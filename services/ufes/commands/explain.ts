@@ -19,6 +19,7 @@ import {
   stateFolder,
   stateOption,
   table,
+  UsageError,
   yellow,
 } from '../command.ts';
 
@@ -39,8 +40,7 @@ export const explain: Command = {
     });
     const [name, client] = positionals;
     if (name === undefined || (client === undefined && values.resolver === undefined)) {
-      process.stderr.write(`usage: ufes ${explain.usage}\n`);
-      return 2;
+      throw new UsageError('which name, and for which client?');
     }
     const state = stateFolder(values.state);
     const query = new URLSearchParams({

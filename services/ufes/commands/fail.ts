@@ -1,7 +1,7 @@
 /** `ufes fail POP`: holds a PoP's edge down for a rehearsal. */
 import { parseArgs } from 'node:util';
 import { adminPost } from '@ufes/io/admin-client.ts';
-import { type Command, parseDuration, stateFolder, stateOption } from '../command.ts';
+import { type Command, parseDuration, stateFolder, stateOption, UsageError } from '../command.ts';
 
 export const fail: Command = {
   usage: 'fail POP [--for 1m | --undo]',
@@ -14,11 +14,9 @@ export const fail: Command = {
       options: { ...stateOption, for: { type: 'string' }, undo: { type: 'boolean', default: false } },
       allowPositionals: true,
     });
-    const pop = positionals[0];
-    if (pop === undefined) {
-      process.stderr.write(`usage: ufes ${fail.usage}\n`);
-      return 2;
-    }
+    const [pop] = positionals;
+    if (pop === undefined) throw new UsageError('which PoP?');
+    if (values.undo && values.for !== undefined) throw new UsageError('--undo takes no --for');
     const forMs = values.for === undefined ? undefined : parseDuration(values.for);
     await adminPost(stateFolder(values.state), 'ufes', '/fail', {
       pop,

@@ -4,7 +4,17 @@ import { parseArgs } from 'node:util';
 import type { Order } from '@ufes/core/steering/orders.ts';
 import { adminGet, adminPost } from '@ufes/io/admin-client.ts';
 import { systemClock } from '@ufes/io/clock.ts';
-import { ago, bold, type Command, jsonOption, parseDuration, stateFolder, stateOption, table } from '../command.ts';
+import {
+  ago,
+  bold,
+  type Command,
+  jsonOption,
+  parseDuration,
+  stateFolder,
+  stateOption,
+  table,
+  UsageError,
+} from '../command.ts';
 
 export const force: Command = {
   usage: 'force [GLOB POP|POP=up|down|draining --for 1h --why TEXT [--pin] | GLOB|ID --undo]',
@@ -39,8 +49,7 @@ export const force: Command = {
       return 0;
     }
     if (said === undefined || values.for === undefined || values.why === undefined) {
-      process.stderr.write(`usage: ufes ${force.usage}\n`);
-      return 2;
+      throw new UsageError('something is missing');
     }
     const [pop, state] = said.split('=');
     const answer = await adminPost<{ order: Order; shared: boolean; names: string[] }>(folder, 'dns', '/forces', {

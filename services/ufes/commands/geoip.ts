@@ -1,15 +1,18 @@
 /** `ufes geoip build | lookup IP`. */
 import { parseArgs } from 'node:util';
-import { OperatingError } from '@ufes/core/errors.ts';
 import { parseAddress } from '@ufes/core/ip.ts';
 import { formatLookup, type Geoip, openGeoip } from '@ufes/geoip/geoip.ts';
 import { createLog } from '@ufes/io/log.ts';
-import { type Command, jsonOption, stateFolder, stateOption } from '../command.ts';
+import { type Command, jsonOption, stateFolder, stateOption, UsageError } from '../command.ts';
 
 export const geoip: Command = {
   usage: 'geoip build | lookup IP…',
   summary: 'compile the GeoIP data, or look addresses up in it',
-  details: '\n--city and --asn take an mmdb of your own in place of the builtin data.\n',
+  details: `
+  --city FILE, --asn FILE  an mmdb of your own in place of the builtin data
+  --state DIR              whose compiled copy is used or made
+  --json
+`,
   async run(args) {
     const { values, positionals } = parseArgs({
       args: [...args],
@@ -23,18 +26,19 @@ export const geoip: Command = {
     });
     const [action, ...addresses] = positionals;
     if ((action !== 'build' && action !== 'lookup') || (action === 'lookup' && addresses.length === 0)) {
-      process.stderr.write(`usage: ufes ${geoip.usage}\n`);
-      return 2;
+      throw new UsageError('build, or lookup and addresses?');
     }
+    const wanted = addresses.map((text) => {
+      const address = parseAddress(text);
+      if (address === undefined) throw new UsageError(`"${text}" is no IP address, e.g. 81.2.69.160`);
+      return [text, address] as const;
+    });
     const data = await openWithProgress(stateFolder(values.state), values.city, values.asn);
     if (action === 'build')
       process.stdout.write(
         `${data.label}: ${data.v4.starts.length} IPv4 and ${data.v6.hi.length} IPv6 ranges\n${data.attribution}\n`,
       );
-    for (const text of addresses) {
-      const address = parseAddress(text);
-      if (address === undefined)
-        throw new OperatingError('CONFIG_INVALID', `"${text}" is no IP address, e.g. 81.2.69.160`);
+    for (const [text, address] of wanted) {
       const found = data.lookup(address);
       if (values.json) process.stdout.write(`${JSON.stringify({ address: text, ...found })}\n`);
       else process.stdout.write(`${text}\n${found === undefined ? '  not in the data\n' : formatLookup(found)}`);
@@ -46,12 +50,16 @@ export const geoip: Command = {
 /** Opens the data; a compile draws a bar on a terminal. */
 export async function openWithProgress(state: string, city: string, asn: string): Promise<Geoip> {
   const tty = process.stderr.isTTY === true;
+  let told = -1;
   const geo = await openGeoip({
     state,
     city,
     asn,
     log: createLog({ node: 'geoip' }, 'warn'),
     onProgress: (fraction, what) => {
+      const tenth = Math.floor(fraction * 10);
+      if (!tty && tenth > told) process.stderr.write(`ufes: GeoIP data: ${what}, ${tenth * 10}%\n`);
+      told = Math.max(told, tenth);
       const filled = Math.round(fraction * 30);
       if (tty) process.stderr.write(`\r${'█'.repeat(filled)}${'░'.repeat(30 - filled)} ${what}\u001b[K`);
     },

@@ -5,7 +5,17 @@ import type { ExternalVerdict } from '@ufes/core/belief.ts';
 import { splitTarget } from '@ufes/core/votes.ts';
 import { adminGet, adminPost } from '@ufes/io/admin-client.ts';
 import { systemClock } from '@ufes/io/clock.ts';
-import { ago, bold, type Command, jsonOption, parseDuration, stateFolder, stateOption, table } from '../command.ts';
+import {
+  ago,
+  bold,
+  type Command,
+  jsonOption,
+  parseDuration,
+  stateFolder,
+  stateOption,
+  table,
+  UsageError,
+} from '../command.ts';
 
 export const verdict: Command = {
   usage: 'verdict [POP[/SERVICE] up|down|none --for 10m --why TEXT]',
@@ -29,8 +39,7 @@ export const verdict: Command = {
     if (target === undefined) return list(state, values.json);
     const isStated = said === 'up' || said === 'down';
     if ((!isStated && said !== 'none') || (isStated && (values.for === undefined || values.why === undefined))) {
-      process.stderr.write(`usage: ufes ${verdict.usage}\n`);
-      return 2;
+      throw new UsageError('something is missing');
     }
     const answer = await adminPost<{ verdict: ExternalVerdict; shared: boolean }>(state, 'dns', '/verdicts', {
       ...splitTarget(target),
