@@ -39,7 +39,7 @@ import {
 } from '@ufes/core/live.ts';
 import type { Component, LiveEntry } from '@ufes/core/ports.ts';
 import { defaultRoom, RoomShares } from '@ufes/core/steering/room.ts';
-import { splitTarget, tally, targetOf, type Verdict, type Vote } from '@ufes/core/votes.ts';
+import { splitTarget, tally, targetOf, unknownVerdict, type Verdict, type Vote } from '@ufes/core/votes.ts';
 import { createPopVantage, type PopVantageInit, type Watched } from '@ufes/io/health/pop-checker.ts';
 import { readVotes } from '@ufes/io/health/votes.ts';
 import { rateLimited } from '@ufes/io/log.ts';
@@ -186,7 +186,7 @@ class Feed implements LiveFeed {
       for (const { pop } of candidates) targets.push(targetOf(pops[pop]!.id, id));
     }
     const sinceMs = this.#context.clock.nowMs();
-    const unknown: Verdict = { state: 'unknown', holdMs: this.#settings.intervalMs, sinceMs, counted: 0 };
+    const unknown = unknownVerdict(this.#settings.intervalMs, sinceMs);
     return new Map(targets.map((target) => [target, this.#verdicts.get(target) ?? unknown]));
   }
 
@@ -407,7 +407,9 @@ class Feed implements LiveFeed {
     this.#states.set(target, state);
     if (before === undefined || before === state) return;
     const { pop, service } = splitTarget(target);
-    this.#context.log[state === LiveState.down ? 'warn' : 'info'](
+    // What is down when first looked at is starting, as a rule.
+    const isNews = state === LiveState.down && before !== LiveState.unknown;
+    this.#context.log[isNews ? 'warn' : 'info'](
       { pop, ...(service && { service }), before: liveStateNames[before], state: liveStateNames[state] },
       service === undefined ? 'dns: PoP changed state' : 'dns: service changed state at a PoP',
     );

@@ -109,7 +109,7 @@ function parse(text: string, intervalMs: number): KeptState {
   const verdicts = new Map<string, Verdict>();
   for (const [target, { state, sinceMs }] of Object.entries(read.verdicts ?? {})) {
     if ((state !== 'up' && state !== 'down') || typeof sinceMs !== 'number') continue;
-    verdicts.set(target, { state, sinceMs, holdMs: intervalMs, counted: 0 });
+    verdicts.set(target, { state, sinceMs, holdMs: intervalMs, counted: 0, flippedAtMs: 0 });
   }
   const external = (read.external ?? []).flatMap((one) => externalOf(String(one.target ?? ''), one) ?? []);
   return { atMs: read.atMs, verdicts, external };

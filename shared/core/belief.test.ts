@@ -6,7 +6,13 @@ import type { LiveEntry } from './ports.ts';
 import type { Verdict } from './votes.ts';
 
 const nowMs = 1_764_000_000_000;
-const votes = (state: Verdict['state'], holdMs = 0): Verdict => ({ state, holdMs, sinceMs: nowMs - 900, counted: 3 });
+const votes = (state: Verdict['state'], holdMs = 0): Verdict => ({
+  state,
+  holdMs,
+  sinceMs: nowMs - 900,
+  counted: 3,
+  flippedAtMs: 0,
+});
 const said = (
   state: ExternalVerdict['state'],
   leftMs = 60_000,

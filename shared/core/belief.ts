@@ -104,6 +104,7 @@ export function both(pop: Verdict, service: Verdict | undefined): Verdict {
     holdMs: sooner(pop.holdMs, service.holdMs),
     sinceMs: Math.max(...deciding.map((one) => one.sinceMs)),
     counted: Math.min(pop.counted, service.counted),
+    flippedAtMs: Math.max(...deciding.map((one) => one.flippedAtMs)),
   };
 }
 

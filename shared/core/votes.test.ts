@@ -20,7 +20,7 @@ const see = (vantage: string, text: string): Vote[] =>
 const states = (verdicts: Map<string, Verdict>): Record<string, string> =>
   Object.fromEntries([...verdicts].map(([target, verdict]) => [target, verdict.state]));
 const allUp = new Map<string, Verdict>(
-  ['lon', 'iad', 'sin'].map((target) => [target, { state: 'up', holdMs: 0, sinceMs: 5, counted: 1 }]),
+  ['lon', 'iad', 'sin'].map((target) => [target, { state: 'up', holdMs: 0, sinceMs: 5, counted: 1, flippedAtMs: 0 }]),
 );
 
 describe('tally', () => {
@@ -48,7 +48,9 @@ describe('tally', () => {
   });
 
   it('lets a lone node with one target keep the last state', () => {
-    const last = new Map<string, Verdict>([['lon', { state: 'up', holdMs: 0, sinceMs: 5, counted: 1 }]]);
+    const last = new Map<string, Verdict>([
+      ['lon', { state: 'up', holdMs: 0, sinceMs: 5, counted: 1, flippedAtMs: 0 }],
+    ]);
     expect(states(tally([], see('dns', 'lon-'), last, settings, nowMs))).toEqual({ lon: 'up' });
     expect(states(tally([], see('dns', 'lon-'), new Map(), settings, nowMs))).toEqual({ lon: 'unknown' });
   });
@@ -73,6 +75,7 @@ describe('tally', () => {
       holdMs: 500,
       sinceMs: 5,
       counted: 0,
+      flippedAtMs: 0,
     });
   });
 
@@ -83,8 +86,8 @@ describe('tally', () => {
       vote('c', 'lon', 'up'),
     ];
     const verdictOf = (of: readonly Vote[], last = allUp) => tally(of, [], last, settings, nowMs).get('lon');
-    expect(verdictOf(votes, new Map())).toEqual({ state: 'up', holdMs: 1, sinceMs: nowMs, counted: 3 });
-    expect(verdictOf(votes.slice(0, 1))).toEqual({ state: 'up', holdMs: 1300, sinceMs: 5, counted: 1 });
+    expect(verdictOf(votes, new Map())).toEqual({ state: 'up', holdMs: 1, sinceMs: nowMs, counted: 3, flippedAtMs: 0 });
+    expect(verdictOf(votes.slice(0, 1))).toEqual({ state: 'up', holdMs: 1300, sinceMs: 5, counted: 1, flippedAtMs: 0 });
   });
 
   it('is quiet while all have full credit, even where they disagree; not when a dissenter is about to expire', () => {
@@ -103,7 +106,7 @@ describe('tally', () => {
     const lon = (votes: readonly Vote[]) => tally([...others, ...votes], [], allUp, settings, nowMs).get('lon');
     expect(lon(see('a', 'lon-'))).toMatchObject({ state: 'up', counted: 0, holdMs: 500 });
     expect(lon([...see('a', 'lon-'), ...see('b', 'lon-')])).toMatchObject({ state: 'down', counted: 2 });
-    expect(lon([...see('a', 'lon-'), ...see('b', 'lon+')])).toMatchObject({ state: 'up', counted: 0 });
+    expect(lon([...see('a', 'lon-'), ...see('b', 'lon+')])).toMatchObject({ state: 'up', counted: 0, flippedAtMs: 0 });
     // A PoP's own edge has no vote on it: of three vantages it leaves two, and the two are enough.
     const three = ['a', 'b', 'edge-lon'].flatMap((vantage) => see(vantage, 'iad+ sin+'));
     expect(tally([...three, ...see('a', 'lon-')], [], allUp, settings, nowMs).get('lon')!.state).toBe('up');
@@ -118,6 +121,29 @@ describe('tally', () => {
     const votes = [...see('dns', all), ...see('probe', all), ...see('edge-sin', 'syd+ lon-')];
     const found = states(tally(votes, [], new Map(), settings, nowMs));
     expect(found).toMatchObject({ nrt: 'down', lon: 'down', syd: 'up' });
+  });
+
+  it('does not flip back sooner than a check could', () => {
+    let last: ReadonlyMap<string, Verdict> = allUp;
+    const at = (ms: number, sign: '+' | '-') => {
+      const votes = ['a', 'b', 'c'].flatMap((vantage) => see(vantage, `lon${sign} iad+ sin+`));
+      last = tally(
+        votes.map((one) => ({ ...one, atMs: nowMs + ms })),
+        [],
+        last,
+        settings,
+        nowMs + ms,
+      );
+      const { state, holdMs } = last.get('lon')!;
+      return [state, holdMs];
+    };
+    expect(at(0, '-')).toEqual(['down', 0]);
+    expect(at(100, '+')).toEqual(['down', 2400]);
+    expect(at(2400, '+')).toEqual(['down', 100]);
+    expect(at(2500, '+')).toEqual(['up', 0]);
+    expect(at(2600, '-')).toEqual(['up', 1400]);
+    expect(at(4000, '-')).toEqual(['down', 0]);
+    expect(at(60_000, '+')).toEqual(['up', 0]);
   });
 
   it('judges a service at a PoP by the votes on it, and no vantage by its checks of services', () => {
@@ -144,7 +170,9 @@ describe('laws of voting', () => {
     .array(state, { minLength: targets.length, maxLength: targets.length })
     .map(
       (seen) =>
-        new Map<string, Verdict>(targets.map((t, i) => [t, { state: seen[i]!, holdMs: 0, sinceMs: 1, counted: 1 }])),
+        new Map<string, Verdict>(
+          targets.map((t, i) => [t, { state: seen[i]!, holdMs: 0, sinceMs: 1, counted: 1, flippedAtMs: 0 }]),
+        ),
     );
   const down = (votes: readonly Vote[]) => votes.filter((one) => one.state === 'down').length;
 

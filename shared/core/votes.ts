@@ -30,6 +30,8 @@ export interface Verdict {
   readonly sinceMs: number;
   /** Votes behind it. 0: nobody could say, so it is what was known last. */
   readonly counted: number;
+  /** Wall clock of the last flip between up and down; 0: there was none. */
+  readonly flippedAtMs: number;
 }
 
 /** A vote older than this no longer counts. */
@@ -65,6 +67,8 @@ export function edgeVantage(pop: string): string {
  *   tell a dead PoP from its own cut cable, and there is no other PoP that answers could move to. With two targets of
  *   which one is down it does not suspect itself, so real deaths leave the answers of a node that is cut off from all
  *   others.
+ * - A verdict that flipped stays for as long as one check needs to flip back: vantages see a PoP that flaps out of step, and
+ *   together would flip oftener than any of them.
  * - Where three or more vantages could vote, fewer than a majority of three move nothing; where nobody can vote, the last
  *   verdict stays too, with the shortest promise.
  *
@@ -90,22 +94,39 @@ export function tally(
 
   const verdicts = new Map<string, Verdict>();
   for (const target of targets) {
-    const before = last.get(target) ?? { state: 'unknown', holdMs: intervalMs, sinceMs: nowMs, counted: 0 };
+    const before = last.get(target) ?? unknownVerdict(intervalMs, nowMs);
     const { ballots, quorum } = electorate(target, trusted, suspects);
-    const state = majority(ballots, quorum);
-    verdicts.set(
-      target,
-      state === undefined
-        ? { ...before, holdMs: intervalMs, counted: 0 }
-        : {
-            state,
-            holdMs: remainingMs(ballots, settings, nowMs),
-            sinceMs: state === before.state ? before.sinceMs : nowMs,
-            counted: ballots.length,
-          },
-    );
+    verdicts.set(target, next(before, ballots, majority(ballots, quorum), settings, nowMs));
   }
   return verdicts;
+}
+
+/** Of what nobody has checked yet. */
+export function unknownVerdict(intervalMs: number, nowMs: number): Verdict {
+  return { state: 'unknown', holdMs: intervalMs, sinceMs: nowMs, counted: 0, flippedAtMs: 0 };
+}
+
+function next(
+  before: Verdict,
+  ballots: readonly Vote[],
+  state: 'up' | 'down' | undefined,
+  settings: CheckSettings,
+  nowMs: number,
+): Verdict {
+  if (state === undefined) return { ...before, holdMs: settings.intervalMs, counted: 0 };
+  const counted = ballots.length;
+  if (state === before.state) return { ...before, holdMs: remainingMs(ballots, settings, nowMs), counted };
+  const flips = before.state !== 'unknown';
+  const needed = settings.intervalMs * (before.state === 'up' ? settings.failures : settings.successes);
+  const restMs = before.flippedAtMs + needed - nowMs;
+  if (flips && restMs > 0) return { ...before, holdMs: Math.min(restMs, needed), counted };
+  return {
+    state,
+    holdMs: remainingMs(ballots, settings, nowMs),
+    sinceMs: nowMs,
+    counted,
+    flippedAtMs: flips ? nowMs : 0,
+  };
 }
 
 interface Ballots {
