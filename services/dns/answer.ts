@@ -16,7 +16,7 @@ import { beginAnswer, createWriter, finishAnswer, Section, writeRecord } from '@
 import { createQuery, Decoded, decodeQuery } from '@ufes/core/dns/message.ts';
 import { createNameKey, type NameKey, setNameKey } from '@ufes/core/dns/name.ts';
 import { Class, ExtendedError, Rcode, Type } from '@ufes/core/dns/types.ts';
-import type { Address, Peer } from '@ufes/core/ip.ts';
+import type { Peer } from '@ufes/core/ip.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Clock } from '@ufes/core/ports.ts';
 import { createDecision, Why } from '@ufes/core/steering/decide.ts';
@@ -193,7 +193,7 @@ export class Answerer {
     return Rcode.notImp;
   }
 
-  #respond(peer: Address): Rcode {
+  #respond(peer: Peer): Rcode {
     const { tables } = this;
     const query = this.#query;
     if (query.type === Type.OPT || query.type === 0) return Rcode.formErr;
@@ -226,7 +226,7 @@ export class Answerer {
   }
 
   /** Follows the name, and CNAMEs inside our zones, to what answers it. */
-  #resolve(tables: Tables, peer: Address): Rcode {
+  #resolve(tables: Tables, peer: Peer): Rcode {
     const { type } = this.#query;
     const lookup = this.#lookup;
     let key: NameKey = this.#query.name;
@@ -277,7 +277,7 @@ export class Answerer {
     { zone, pinned }: ZoneNode,
     owner: Uint8Array | undefined,
     type: number,
-    peer: Address,
+    peer: Peer,
   ): Rcode {
     const decision = this.#decision;
     const { subnet } = this.#query.edns;
@@ -327,7 +327,7 @@ export class Answerer {
   }
 
   /** `_ufes-explain.NAME`: the decision in words, for those who may know. Never from a cache. */
-  #explain(tables: Tables, node: ZoneNode, owner: Uint8Array | undefined, peer: Address): Rcode {
+  #explain(tables: Tables, node: ZoneNode, owner: Uint8Array | undefined, peer: Peer): Rcode {
     if (findPrefix(tables.explainClients, peer) === 0) return this.#fail(Rcode.refused, ExtendedError.prohibited);
     const { subnet } = this.#query.edns;
     for (const rdata of explainText(tables, node.explains, subnet, peer, this.#clock.nowMs())) {
@@ -348,7 +348,7 @@ export class Answerer {
   }
 
   /** ID-POP, one label below the probe zone: any cut at a hyphen that leaves the id of a PoP. -1: no probe name. */
-  #answerProbe(tables: Tables, key: NameKey, owner: Uint8Array | undefined, peer: Address): Rcode | -1 {
+  #answerProbe(tables: Tables, key: NameKey, owner: Uint8Array | undefined, peer: Peer): Rcode | -1 {
     const label = String.fromCharCode(...key.bytes.subarray(1, 1 + key.bytes[0]!));
     for (let at = label.indexOf('-'); at > 0; at = label.indexOf('-', at + 1)) {
       const name = label.slice(at + 1);

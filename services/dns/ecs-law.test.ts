@@ -210,7 +210,7 @@ describe.each([
         else if (client.bits === 128 && unfold(client.value) !== undefined) seen.folded++;
         else seen.ordinary++;
       }),
-      { numRuns: 3_000 },
+      { numRuns: 1_500 },
     );
   });
 
@@ -241,7 +241,7 @@ describe.each([
         const found = [sibling, sibling | rest, ...inside].map((value) => identity({ bits: client.bits, value }, cuts));
         expect(found.some((other) => other !== identity(client, cuts))).toBe(true);
       }),
-      { numRuns: 3_000 },
+      { numRuns: 1_500 },
     );
   });
 
@@ -276,7 +276,7 @@ describe.each([
           }
         }
       }),
-      { numRuns: 3_000 },
+      { numRuns: 1_500 },
     );
   });
 });

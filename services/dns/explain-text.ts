@@ -1,7 +1,7 @@
 /** A decision as the strings of TXT records: one of the whole, one a PoP. What `dig TXT _ufes-explain.NAME` shows. */
 import { type ClientSubnet, EcsFamily } from '@ufes/core/dns/ecs.ts';
 import { Type } from '@ufes/core/dns/types.ts';
-import { type Address, formatAddress } from '@ufes/core/ip.ts';
+import { formatAddress, type Peer } from '@ufes/core/ip.ts';
 import type { Explanation, PopExplanation } from '@ufes/core/steering/explanation.ts';
 import { explainNode } from './explain.ts';
 import type { Tables } from './tables.ts';
@@ -16,7 +16,7 @@ export function explainText(
   tables: Tables,
   service: number,
   subnet: ClientSubnet,
-  peer: Address,
+  peer: Peer,
   nowMs: number,
 ): Uint8Array[] {
   const { v4, v6 } = tables.desired.services[service]!.candidates[0] ?? {};
@@ -26,7 +26,7 @@ export function explainText(
   return [whole(said, peer), ...said.pops.slice(0, popsShown).map(onePop)].map(txt);
 }
 
-function whole(said: Explanation, peer: Address): string {
+function whole(said: Explanation, peer: Peer): string {
   const { force, override, share } = said;
   return [
     `why="${said.why}"`,

@@ -7,11 +7,11 @@ import { createNameKey, lowerName, nameToWire, setNameKey } from '@ufes/core/dns
 import { formatRdata } from '@ufes/core/dns/rdata.ts';
 import { Type, typeName } from '@ufes/core/dns/types.ts';
 import {
-  type Address,
   addressBytes,
   cellOf,
   formatPrefix,
-  parseAddress,
+  type Peer,
+  parsePeer,
   parsePrefix,
   prefixOf,
 } from '@ufes/core/ip.ts';
@@ -75,14 +75,14 @@ export function explain(
   if (client !== undefined && placed === undefined) {
     return `${JSON.stringify(client)} is neither an IP address nor a prefix such as 192.0.2.0/24`;
   }
-  const peer = resolver === undefined ? placed : parseAddress(resolver);
+  const peer = resolver === undefined ? placed : parsePeer(resolver);
   if (peer === undefined) return `${JSON.stringify(resolver ?? '')} is no IP address of a resolver`;
   return explainNode(tables, node, { subnet, peer, type: question.type, client: client ?? resolver! }, nowMs, words);
 }
 
 export interface Query {
   readonly subnet: ClientSubnet;
-  readonly peer: Address;
+  readonly peer: Peer;
   readonly type: number;
   /** As it was asked. */
   readonly client: string;
@@ -171,7 +171,7 @@ function findSteered(tables: Tables, name: string): ZoneNode | string {
   return node.service >= 0 ? node : `${name} is not steered: it is plain data of its zone`;
 }
 
-function parseClient(text: string, subnet: ReturnType<typeof createClientSubnet>): Address | undefined {
+function parseClient(text: string, subnet: ReturnType<typeof createClientSubnet>): Peer | undefined {
   const prefix = parsePrefix(text);
   if (prefix === undefined) return undefined;
   const bytes = addressBytes(text.split('/')[0]!)!;
@@ -181,7 +181,7 @@ function parseClient(text: string, subnet: ReturnType<typeof createClientSubnet>
   subnet.source = written;
   subnet.address.fill(0);
   for (let bit = 0; bit < written; bit++) subnet.address[bit >> 3]! |= bytes[bit >> 3]! & (0x80 >> (bit & 7));
-  return { family: prefix.family, hi: prefix.hi, lo: prefix.lo };
+  return { ...parsePeer(text.split('/')[0]!)!, hi: prefix.hi, lo: prefix.lo };
 }
 
 function answersOf(steered: SteeredService, decision: Decision, type: number): string[] {

@@ -1,11 +1,21 @@
 /** Whom a query is answered for, and by which decision: the one way from subnet and resolver to a PoP, here and in explain. */
 import { v4Blocks, v6Blocks } from '@ufes/core/dns/blocks.ts';
-import { type ClientChoice, type ClientSubnet, chooseClient, isShort, moveClient } from '@ufes/core/dns/ecs.ts';
-import type { Address } from '@ufes/core/ip.ts';
+import {
+  type ClientChoice,
+  type ClientSubnet,
+  chooseClient,
+  foldPeer,
+  isShort,
+  moveClient,
+} from '@ufes/core/dns/ecs.ts';
+import type { Address, Peer } from '@ufes/core/ip.ts';
 import { type Decision, decide, decidePinned } from '@ufes/core/steering/decide.ts';
 import { findBusiest } from '@ufes/core/steering/demand.ts';
 import type { PreparedService } from '@ufes/core/steering/prepare.ts';
 import type { Tables } from './tables.ts';
+
+/** Reused: the address of a resolver behind a translator. */
+const folded: Address = { family: 4, hi: 0, lo: 0 };
 
 /** Sets every field of `choice` and `decision`. `pinned`: candidate that the name itself names, or -1. No allocation. */
 export function placeAndDecide(
@@ -13,19 +23,20 @@ export function placeAndDecide(
   prepared: PreparedService,
   pinned: number,
   subnet: ClientSubnet,
-  peer: Address,
+  peer: Peer,
   choice: ClientChoice,
   decision: Decision,
 ): void {
-  chooseClient(subnet, peer, choice);
+  const resolver = foldPeer(peer, folded);
+  chooseClient(subnet, resolver, choice);
   if (pinned >= 0) {
-    decidePinned(prepared, choice, peer, pinned, decision);
+    decidePinned(prepared, choice, resolver, pinned, decision);
     return;
   }
-  decide(prepared, tables.live, choice, peer, decision);
+  decide(prepared, tables.live, choice, resolver, decision);
   if (choice.bySubnet && decision.scoped && isShort(choice, decision.scope)) {
     placeBeneath(tables, prepared, choice, decision);
-    decide(prepared, tables.live, choice, peer, decision);
+    decide(prepared, tables.live, choice, resolver, decision);
   }
 }
 

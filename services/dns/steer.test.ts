@@ -54,6 +54,15 @@ describe('client subnet (RFC 7871)', () => {
     });
     expect(one.ask({ ecs: { address: '81.2.69.7', source: 32 } })).toMatchObject({ scope: 24 });
   });
+  it.each([
+    ['64:ff9b::81.2.70.1', '127.0.30.1'],
+    ['2002:5102:4601::9', '127.0.30.1'],
+    ['2001:0:c000:235:8000:1:aefd:b9fe', '127.0.30.1'],
+    ['64:ff9b::1:81.2.70.1', '127.0.10.1'],
+    ['2001:db8::81.2.70.1', '127.0.10.1'],
+  ])('a resolver at %s is placed by the IPv4 address inside, if there is one', (resolver, pop) => {
+    expect(one.ask({}, resolver).answers).toEqual([`www.shop.example 60 A ${pop}`]);
+  });
   it('carries the option only when asked with it', () => {
     expect(one.ask({ edns: {} }).scope).toBeUndefined();
   });

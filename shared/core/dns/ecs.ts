@@ -6,7 +6,7 @@
  * partition the address space, and no cache can serve one with the answer of the other. IPv6 addresses that carry an
  * IPv4 address (blocks.ts) are answered as that one, with a scope that counts the bits before it.
  */
-import { type Address, be32, mask32 } from '../ip.ts';
+import { type Address, be32, mask32, type Peer } from '../ip.ts';
 import { findInterval, type IntervalIndex, leafLength } from '../steering/map.ts';
 import { Kind, v4Blocks, v6Blocks } from './blocks.ts';
 import { Option } from './types.ts';
@@ -165,6 +165,19 @@ function chooseIn(blocks: IntervalIndex, hi: number, lo: number, length: number,
   client.family = family;
   client.hi = hi;
   client.lo = lo;
+}
+
+/** The address that a resolver is placed by: the IPv4 one inside its IPv6 one, written to `out`, or its own. */
+export function foldPeer(peer: Peer, out: Address): Address {
+  if (peer.family === 4) return peer;
+  const { hi, lo, tailHi, tailLo } = peer;
+  out.family = 4;
+  out.lo = 0;
+  if (hi >>> 16 === 0x2002) out.hi = ((hi << 16) | (lo >>> 16)) >>> 0;
+  else if (hi === 0x0064ff9b && lo === 0 && tailHi === 0) out.hi = tailLo;
+  else if (hi === 0x20010000) out.hi = ~tailLo >>> 0;
+  else return peer;
+  return out;
 }
 
 /** Moves a client to another ordinary address of the same source. */
