@@ -6,15 +6,7 @@ import { type ClientSubnet, createClientChoice, createClientSubnet, EcsFamily, s
 import { createNameKey, lowerName, nameToWire, setNameKey } from '@ufes/core/dns/name.ts';
 import { formatRdata } from '@ufes/core/dns/rdata.ts';
 import { Type, typeName } from '@ufes/core/dns/types.ts';
-import {
-  addressBytes,
-  cellOf,
-  formatPrefix,
-  type Peer,
-  parsePeer,
-  parsePrefix,
-  prefixOf,
-} from '@ufes/core/ip.ts';
+import { addressBytes, cellOf, formatPrefix, type Peer, parsePeer, parsePrefix, prefixOf } from '@ufes/core/ip.ts';
 import {
   forceEndsMs,
   forcePinned,
