@@ -40,6 +40,8 @@ export class Supervisor implements Component {
   readonly #options: SupervisorOptions;
   readonly #processes = new Map<string, Process>();
   readonly #relay = wakeRelay();
+  /** Processes that left the configuration and have not gone yet. */
+  readonly #leaving = new Set<Promise<void>>();
   #stopping = false;
   #cancelPing: (() => void) | undefined;
   #config: Config;
@@ -62,8 +64,8 @@ export class Supervisor implements Component {
       if (nodes.includes(node)) continue;
       this.#processes.delete(node);
       process.state = 'stopped';
-      process.cancelRestart?.();
-      this.#tell(process, { ufes: 'stop' });
+      const gone = this.#end(process).finally(() => this.#leaving.delete(gone));
+      this.#leaving.add(gone);
     }
   }
 
@@ -102,20 +104,22 @@ export class Supervisor implements Component {
   async stop(): Promise<void> {
     this.#stopping = true;
     this.#cancelPing?.();
-    const leaving = [...this.#processes.values()].map((process) => {
-      process.cancelRestart?.();
-      const { child } = process;
-      if (child === undefined || child.exitCode !== null || child.signalCode !== null) return undefined;
-      return new Promise<void>((resolve) => {
-        const cancel = this.#options.clock.after(limits.supervisor.stopMs - 400, () => child.kill('SIGKILL'));
-        child.once('exit', () => {
-          cancel();
-          resolve();
-        });
-        this.#tell(process, { ufes: 'stop' });
+    await Promise.all([...this.#leaving, ...[...this.#processes.values()].map((process) => this.#end(process))]);
+  }
+
+  /** Says stop, and kills what has not gone when the bound is near. */
+  #end(process: Process): Promise<void> {
+    process.cancelRestart?.();
+    const { child } = process;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return Promise.resolve();
+    return new Promise((resolve) => {
+      const cancel = this.#options.clock.after(limits.supervisor.killMs, () => child.kill('SIGKILL'));
+      child.once('exit', () => {
+        cancel();
+        resolve();
       });
+      this.#tell(process, { ufes: 'stop' });
     });
-    await Promise.all(leaving);
   }
 
   #add(node: string): void {

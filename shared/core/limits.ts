@@ -127,7 +127,7 @@ export const limits = {
     drainMs: 1_000,
   },
   dns: {
-    /** DNS flag day 2020; also what we advertise (DNS.md, Transport). */
+    /** DNS flag day 2020; also what we advertise. */
     udpBytes: 1232,
     /** A descriptor and some 20 kB each: well within the usual 20,000, and 40 MB. */
     tcpConnections: 2_000,
@@ -181,7 +181,7 @@ export const limits = {
     staleMs: 24 * 3_600_000,
     /** Admin forces at a time: one bit each in a word of live state. */
     forces: 32,
-    /** Between two steps of the shares that full PoPs keep (DNS.md, Room); on the wall clock, so that nodes step together. */
+    /** Between two steps of the shares that full PoPs keep; on the wall clock, so that nodes step together. */
     feedbackMs: 30_000,
     /** The longest TTL that a service may have. */
     ttlMsMax: 86_400_000,
@@ -237,7 +237,7 @@ export const limits = {
     timeoutMs: 500,
     failures: 3,
     successes: 5,
-    /** A vote older than this many intervals no longer counts (DNS.md, Health). */
+    /** A vote older than this many intervals no longer counts. */
     voteIntervals: 3,
     /** Where so many vantages are live, it takes a majority of this many to move a PoP. */
     quorum: 3,
@@ -299,6 +299,8 @@ export const limits = {
     checkedMs: 5_000,
     /** A rehearsal is watched; longer than a day is a decommissioning, and a timer holds 24.8 days at most. */
     failMsMax: 86_400_000,
+    /** After "stop" a process is killed: an edge has drained by then, and `stopMs` is not over. */
+    killMs: 4_600,
     /** Ctrl-C to exit. */
     stopMs: 5_000,
   },
@@ -307,7 +309,8 @@ export const limits = {
 function relation(holds: boolean, text: string): void {
   if (!holds) throw new Error(`limits: ${text}`);
 }
-relation(limits.edge.drainMs < limits.supervisor.stopMs, 'an edge must drain before the supervisor gives up');
+relation(limits.edge.drainMs < limits.supervisor.killMs, 'an edge must drain before the supervisor gives up');
+relation(limits.supervisor.killMs < limits.supervisor.stopMs, 'processes must be gone when the supervisor goes');
 relation(limits.store.busySliceMs < limits.store.busyMs, 'a wait is made of slices');
 relation(limits.store.appliedMs > 3 * limits.store.pollMs, 'an applied version must be told again before it expires');
 relation(limits.edge.drainAcceptMs < limits.edge.drainMs, 'open requests need time after the listeners have closed');

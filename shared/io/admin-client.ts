@@ -68,9 +68,12 @@ export function adminRequest(
 function notRunning(state: string, node: string, cause: unknown): OperatingError {
   const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
   const isAbsent = code === 'ENOENT' || code === 'ECONNREFUSED';
+  // The supervisor's own node is `ufes`.
+  const what = node === 'ufes' ? 'ufes up' : `ufes ${node}`;
+  const alone = node === 'ufes' ? '' : ` or \`ufes ${node.split('-')[0]}\``;
   const message = isAbsent
-    ? `no ufes ${node} runs with the state folder ${state}; start it with \`ufes up\` or \`ufes ${node.split('-')[0]}\``
-    : `ufes ${node} with the state folder ${state} does not answer`;
+    ? `no ${what} runs with the state folder ${state} (--state); start it with \`ufes up\`${alone}`
+    : `${what} with the state folder ${state} does not answer`;
   return new OperatingError('NOT_RUNNING', message, isAbsent ? undefined : { cause });
 }
 
@@ -78,7 +81,12 @@ function result<T>(node: string, path: string, response: AdminResponse): T {
   const value: unknown = response.text === '' ? undefined : parse(response.text);
   if (response.status >= 200 && response.status < 300) return value as T;
   const { code, message } = errorBody(value);
-  throw new OperatingError(code, `ufes ${node}: ${message ?? `${path} answered ${response.status}`}`);
+  const text = message ?? `${path} answered ${response.status}`;
+  // What the asker got wrong needs no node to be named.
+  throw new OperatingError(
+    code,
+    errorTable[code][0] === 'client' && message !== undefined ? text : `ufes ${node}: ${text}`,
+  );
 }
 
 function parse(text: string): unknown {

@@ -1,6 +1,8 @@
 /** What happens when things die: PoPs, the mapper, the store, dns itself. Under a running query load. */
-import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { DnsState } from '@ufes/core/dashboard.ts';
+import { adminGet } from '@ufes/io/admin-client.ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { endTree, pause, QueryLoad, startTree, type Tree, until } from './tree.ts';
 
@@ -32,6 +34,25 @@ async function leavesAnswers(act: () => Promise<void>): Promise<number> {
 
 const comesBack = () =>
   until('London is back', async () => (await tree.answer(name, subnet)) === london(), 20_000, tree.output);
+
+/** Takes the store's files away; the result puts them back. */
+function removeStore(): () => void {
+  const files = ['store.sqlite', 'store.sqlite-wal', 'store.sqlite-shm'].map((file) => join(tree.state, file));
+  for (const file of files) if (existsSync(file)) renameSync(file, `${file}.aside`);
+  return () => {
+    for (const file of files) {
+      rmSync(file, { force: true });
+      if (existsSync(`${file}.aside`)) renameSync(`${file}.aside`, file);
+    }
+  };
+}
+
+async function restartDns(): Promise<void> {
+  const old = await tree.pid('dns');
+  process.kill(old, 'SIGKILL');
+  await until('dns runs again', async () => (await tree.pid('dns')) !== old, 5_000);
+  await until('dns answers again', async () => (await tree.answer(name, subnet)) === london(), 10_000, tree.output);
+}
 
 describe('a PoP', () => {
   test('failed on purpose leaves answers within 3 s and comes back after hysteresis', async () => {
@@ -69,18 +90,10 @@ describe('static stability', () => {
     const before = await tree.dig(name, { subnet });
     for (const node of ['mapper', 'probe', 'controller']) process.kill(await tree.pid(node), 'SIGSTOP');
     const stopped = await Promise.all(['mapper', 'probe', 'controller'].map((node) => tree.pid(node)));
-    const aside = join(tree.folder, 'aside');
-    for (const suffix of ['', '-wal', '-shm']) {
-      try {
-        renameSync(join(tree.state, `store.sqlite${suffix}`), `${aside}${suffix}`);
-      } catch {}
-    }
+    const putBack = removeStore();
     try {
       expect(await tree.answer(name, subnet)).toBe(london());
-      const old = await tree.pid('dns');
-      process.kill(old, 'SIGKILL');
-      await until('dns runs again', async () => (await tree.pid('dns')) !== old, 5_000);
-      await until('dns answers again', async () => (await tree.answer(name, subnet)) === london(), 10_000, tree.output);
+      await restartDns();
       const after = await tree.dig(name, { subnet });
       expect(after.ecs?.scope).toBe(before.ecs?.scope);
       // Its own checks still take a dead PoP out.
@@ -94,32 +107,38 @@ describe('static stability', () => {
       }
       await comesBack();
     } finally {
-      for (const suffix of ['', '-wal', '-shm']) {
-        rmSync(join(tree.state, `store.sqlite${suffix}`), { force: true });
-        try {
-          renameSync(`${aside}${suffix}`, join(tree.state, `store.sqlite${suffix}`));
-        } catch {}
-      }
+      putBack();
       for (const pid of stopped) process.kill(pid, 'SIGCONT');
     }
   });
 
-  test('a corrupt newest map on disk falls back to the one before', async () => {
-    const file = join(tree.state, 'nodes/dns/map.current');
-    const stopped = await tree.pid('mapper');
-    process.kill(stopped, 'SIGSTOP');
+  test('a corrupt newest map on disk falls back to the one before, with the store gone', async () => {
+    // Evidence that only a map knows of, and another one, so that the map before the newest has the first.
+    const beacons = async (client: string) => {
+      for (let i = 0; i < 20; i++) {
+        const { token, targets } = await tree.plan(client);
+        const results = targets.map(({ id }) => ({ target: id, ok: true, rttMs: [id === 'pop:sin' ? 20 : 300] }));
+        expect(await tree.beacon(client, { token, results })).toBe(204);
+      }
+    };
+    const version = async () => (await adminGet<DnsState>(tree.state, 'dns', '/state')).map!.version;
+    const singapore = tree.address('30.1');
+    await beacons('198.51.100.7');
+    await until('first moves', async () => (await tree.answer(name, '198.51.100.0/24')) === singapore, 10_000);
+    await beacons('203.0.113.7');
+    await until('second moves', async () => (await tree.answer(name, '203.0.113.0/24')) === singapore, 10_000);
+    const mapper = await tree.pid('mapper');
+    process.kill(mapper, 'SIGSTOP');
+    const newest = await version();
+    const putBack = removeStore();
     try {
-      writeFileSync(file, 'this is no map');
-      const old = await tree.pid('dns');
-      process.kill(old, 'SIGKILL');
-      await until(
-        'dns answers again',
-        async () => (await tree.pid('dns')) !== old && (await tree.answer(name, subnet)) === london(),
-        10_000,
-        tree.output,
-      );
+      writeFileSync(join(tree.state, 'nodes/dns/map.current'), 'this is no map');
+      await restartDns();
+      expect(await tree.answer(name, '198.51.100.0/24')).toBe(singapore);
+      expect(Number((await version()).split('-')[0])).toBeLessThan(Number(newest.split('-')[0]));
     } finally {
-      process.kill(stopped, 'SIGCONT');
+      putBack();
+      process.kill(mapper, 'SIGCONT');
     }
   });
 });

@@ -48,6 +48,13 @@ export interface Tree {
 
 const rng = seededRng(`e2e ${process.pid} ${Date.now()}`);
 
+/** Second octet of a tree's addresses: none twice in a process, and rarely in two. */
+let net = 100 + Math.floor(rng.next() * 140);
+function nextNet(): number {
+  net = 100 + ((net - 100 + 1) % 140);
+  return net;
+}
+
 export interface TreeOptions {
   /** Changes the demo's configuration text. */
   readonly edit?: (yaml: string) => string;
@@ -56,7 +63,7 @@ export interface TreeOptions {
 }
 
 export async function startTree(options: TreeOptions = {}): Promise<Tree> {
-  const net = 100 + Math.floor(rng.next() * 140);
+  const net = nextNet();
   const folder = mkdtempSync(join(tmpdir(), 'ufes-e2e-'));
   const config = join(folder, 'ufes.yaml');
   mkdirSync(join(folder, 'objects'));
