@@ -13,7 +13,7 @@ export type Rejection = (typeof rejections)[number];
 export const sampleKinds: readonly SampleKind[] = ['edge', 'browser', 'agent'];
 const sourcePattern = /^[a-z][a-z0-9-]{0,30}$/;
 const targetPattern = /^(?:pop|origin):[^|\s]{1,100}$/;
-/** 1/p is capped here (STEERING.md). */
+/** 1/p is capped here. */
 const weightMax = 20;
 
 /** The record, or why it cannot be folded. Observations beyond the first of a target are left out. */

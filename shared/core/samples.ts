@@ -6,7 +6,7 @@ import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { limits } from './limits.ts';
 
-/** Who timed it. Edge-timed evidence outranks browser-timed evidence (STEERING.md). */
+/** Who timed it. Edge-timed evidence outranks browser-timed evidence. */
 export type SampleKind = 'edge' | 'browser' | 'agent';
 
 /** `pop:lon` or `origin:eu`. */

@@ -1,6 +1,6 @@
 /**
  * Writes one answer: header and question copied from the query, records with compressed names, OPT at the end.
- * Nothing throws: what does not fit sets `overflow`, and the finished answer is then empty with TC (DNS.md, Transport).
+ * Nothing throws: what does not fit sets `overflow`, and the finished answer is then empty with TC.
  */
 import { answerOptBytes, writeAnswerOpt } from './edns.ts';
 import { headerBytes, type Query } from './message.ts';

@@ -1,6 +1,6 @@
 /**
  * Of the leaves beneath a prefix, the one that most clients are in: it answers for a source that is shorter than the
- * leaves (DNS.md, ECS). Demand is what was measured there: the weight of samples in the map's cells, of which 64 are
+ * leaves. Demand is what was measured there: the weight of samples in the map's cells, of which 64 are
  * looked at, spread over the prefix, so that no source costs more than another. Where nothing was measured, a large leaf
  * stands in: from halves of the prefix always the one that is cut less.
  *

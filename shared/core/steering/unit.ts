@@ -4,7 +4,7 @@
  * that grows from 5 to 6% takes one percent and lets go of none.
  *
  * Coarse, because every unit that is dealt out by hash is a scope of its own: 1% of random /24s would break one uniform
- * /12 into some 337 scopes (DNS.md, Shares).
+ * /12 into some 337 scopes.
  */
 import type { Address } from '../ip.ts';
 
