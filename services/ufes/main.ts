@@ -73,7 +73,7 @@ function failure(thrown: unknown, command: Command): number {
 }
 
 function help(): string {
-  const width = Math.max(...Object.values(commands).map((command) => command.usage.length));
-  const lines = Object.values(commands).map((command) => `  ufes ${command.usage.padEnd(width)}  ${command.summary}\n`);
-  return `usage:\n${lines.join('')}\nufes COMMAND --help tells more. Everywhere: --state DIR (default .ufes), --json where there is output.\n`;
+  const width = Math.max(...Object.keys(commands).map((name) => name.length));
+  const lines = Object.entries(commands).map(([name, { summary }]) => `  ufes ${name.padEnd(width)}  ${summary}\n`);
+  return `usage:\n${lines.join('')}\nufes help COMMAND tells more. Everywhere: --state DIR (default .ufes), --json where there is output.\n`;
 }

@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
+import { limits } from '@ufes/core/limits.ts';
 import { describe, expect, test } from 'vitest';
 import {
   entries,
@@ -185,14 +186,29 @@ describe('files', () => {
     expect(breaches).toEqual([]);
   });
 
-  test('every bound named in limits.ts is used', () => {
-    const limits = textOf.get('shared/core/limits.ts')!;
-    const all = [...textOf]
-      .filter(([file]) => file !== 'shared/core/limits.ts')
-      .map(([, text]) => text)
-      .join('\n');
-    const names = [...limits.matchAll(/^ {4}(\w+):/gm)].map((match) => match[1]!);
-    expect(names.length).toBeGreaterThan(20);
-    expect(names.filter((name) => !new RegExp(`\\b${name}\\b`).test(all))).toEqual([]);
+  test('every bound of limits.ts is used', () => {
+    const others = [...textOf].filter(([file]) => file !== 'shared/core/limits.ts').map(([, text]) => text);
+    const bounds = Object.entries(limits).flatMap(([section, all]) =>
+      Object.keys(all).map((name) => [section, name] as const),
+    );
+    const isUsed = ([section, name]: readonly [string, string]) =>
+      others.some(
+        (text) =>
+          text.includes(`limits.${section}.${name}`) || (text.includes(`limits.${section};`) && text.includes(name)),
+      );
+    expect(bounds.length).toBeGreaterThan(20);
+    expect(bounds.filter((bound) => !isUsed(bound))).toEqual([]);
+  });
+
+  test('name no page that is not there', () => {
+    const pages = [...textOf].flatMap(([file, text]) =>
+      [...text.matchAll(/\b([A-Za-z][\w/-]*\.md)\b/g)].map((match) => [file, match[1]!] as const),
+    );
+    const there = new Set(files);
+    const missing = pages.filter(
+      ([file, page]) =>
+        !there.has(page) && !there.has(`docs/${page}`) && !there.has(normalize(join(dirname(file), page))),
+    );
+    expect(missing).toEqual([]);
   });
 });

@@ -105,4 +105,4 @@ export const entries = [
 ];
 
 /** What a text of the repository never says: machine paths, registry hosts. */
-export const unsaid = [/\/work\/(main|shared)/, /\/root\//, /registry\.npmjs\.org/, /\.library\b/];
+export const unsaid = [/['"` (](\/work|\/root|\/home\/\w+)\//, /\bregistry\.\w+\.(org|com)\b/];
