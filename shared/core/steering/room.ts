@@ -1,5 +1,5 @@
 /**
- * Room: what share of its cells a PoP keeps, moved by feedback from its load (DNS.md, Room). Cells go by hash of their
+ * Room: what share of its cells a PoP keeps, moved by feedback from its load. Cells go by hash of their
  * unit, so a share that falls lets go of some and moves no other, and one that rises takes back those that went last.
  *
  *     load   0 ─────────────── soft ───────────── hard
@@ -15,17 +15,19 @@ import { wholeShare } from '../live.ts';
 export const defaultRoom: DesiredRoom = { soft: 0.8, hard: 0.95 };
 
 /**
- * A share rises only when this much of the capacity, and less than the units at its edge weigh, is free under the hard
- * limit: else one heavy unit would come and go for ever.
+ * A share rises only when more than this much of the capacity is free under the hard limit: units are not equally heavy,
+ * and caches let the load follow late, so that one at the edge would come and go for ever (loadtest/dns/room.ts).
  */
-const slack = 0.03;
+const slack = 0.05;
+/** The share is moved to this much under the hard limit: shares have the grain of units, and would end just above it. */
+const grain = 0.01;
 /** Readings of load older than this are of another share. */
 const readingMs = 10_000;
 
 /** The next share. `load` is of capacity. */
 export function nextShare(share: number, load: number, { soft, hard }: DesiredRoom): number {
   if (load > hard - slack && load <= hard) return share;
-  const wanted = load < soft ? 1 : (share * hard) / load;
+  const wanted = load < soft ? 1 : (share * (hard - grain)) / load;
   const { shareStep } = limits.dns;
   return Math.min(1, Math.max(0, share - shareStep, Math.min(share + shareStep, wanted)));
 }
