@@ -60,7 +60,7 @@ const addresses = [
 ];
 const types = [1, 2, 5, 6, 12, 15, 16, 28, 33, 41, 43, 64, 65, 251, 252, 255, 0, 128];
 
-const hangMs = 2_000;
+const hangMs = 100;
 
 export interface FuzzResult {
   readonly packets: number;
@@ -88,17 +88,25 @@ export function fuzz(packets: number, seed: string, told: (done: number) => void
     const overTcp = i % 8 === 1 || bytes.length > limits.dns.queryBytes;
     const peer = peers[Math.floor(rng.next() * peers.length)]!;
     if (i % 64 === 0) server.clock.advance(1);
+    const ask = () => (overTcp ? whole(server, bytes, peer, true) : batched(server, bytes, peer));
     const startedMs = performance.now();
     let answer: Uint8Array | undefined;
     try {
-      answer = overTcp ? whole(server, bytes, peer, true) : batched(server, bytes, peer);
+      answer = ask();
     } catch (thrown) {
       finds.push(`${thrown} for ${hex(bytes)}`);
       continue;
     }
-    const tookMs = performance.now() - startedMs;
-    if (tookMs > slowestMs) slowestMs = tookMs;
-    // Others use the machine, and memory is cleaned up: only what no pause explains is a hang.
+    let tookMs = performance.now() - startedMs;
+    // Others use the machine, and memory is cleaned up: what is slow is asked again, and is as slow as at its best.
+    for (let again = 0; again < 5 && tookMs > slowestMs; again++) {
+      const copy = answer?.slice();
+      const fromMs = performance.now();
+      ask();
+      tookMs = Math.min(tookMs, performance.now() - fromMs);
+      answer = copy;
+    }
+    slowestMs = Math.max(slowestMs, tookMs);
     if (tookMs > hangMs) finds.push(`${Math.round(tookMs)} ms for ${hex(bytes)}`);
     if (answer === undefined) silent++;
     else {
