@@ -4,7 +4,7 @@ import { createCookieKeys, setCookieKeys } from '@ufes/core/dns/cookie.ts';
 import { parseMaster } from '@ufes/core/dns/master.ts';
 import { nameToWire } from '@ufes/core/dns/name.ts';
 import { addressBytes, parseAddress, parsePeer } from '@ufes/core/ip.ts';
-import { createLive, type LiveView } from '@ufes/core/live.ts';
+import { createLive, type LiveView, liveBuffer } from '@ufes/core/live.ts';
 import type { IntervalIndex, MapGroup, SteeringMap } from '@ufes/core/steering/map.ts';
 import { ManualClock } from '@ufes/io/clock.ts';
 import packet, { type Opt, type Record as PacketRecord } from 'dns-packet';
@@ -281,7 +281,7 @@ export function harness(
   const counters = new Counters();
   const recent = new RecentAnswers();
   const probes = new ProbeQueries();
-  const live = createLive();
+  const live = createLive(liveBuffer(8));
   const answerer = new Answerer({ clock, counters, recent, probes, wire: testWire(over) });
   const use = (next: DesiredState, nextMap?: SteeringMap): Tables => {
     const mapVersion = nextMap && { ms: 1_764_000_000_001, writer: 'bbbbbb' };

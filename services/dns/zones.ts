@@ -23,6 +23,7 @@ import {
 import { parseRdata } from '@ufes/core/dns/rdata.ts';
 import { Type, typeNumber } from '@ufes/core/dns/types.ts';
 import { OperatingError } from '@ufes/core/errors.ts';
+import { limits } from '@ufes/core/limits.ts';
 import { runThrough, type Slices } from './slices.ts';
 import { SteeredNames } from './steered-names.ts';
 
@@ -199,6 +200,11 @@ export function* compileNamesInSlices(desired: DesiredState): Slices<Names> {
     if (service.answered) builder.addService(service.id, service.name, index);
     if (index % slice === 0) yield;
   }
+  // After all of them, so that no name of a service is taken for a debug name of another.
+  for (const [index, service] of desired.services.entries()) {
+    if (service.answered) builder.addDebugNames(service, index, desired);
+    if (index % slice === 0) yield;
+  }
   if (desired.probe.zone !== undefined) builder.addProbeZone(desired.probe.zone);
   return yield* builder.finish();
 }
@@ -211,6 +217,7 @@ class Builder {
   /** By text of the origin; the deepest one a name lies in owns it. */
   readonly #apexes = new Map<string, ZoneNode>();
   readonly #unserved: { service: string; reason: string }[] = [];
+  #debugNames = 0;
 
   addApex({ origin }: DesiredZone): void {
     const name = wireOf(origin, `zone ${origin}`);
@@ -288,6 +295,13 @@ class Builder {
   #ensureFree(text: string): ZoneNode | undefined {
     const name = nameToWire(text);
     if (typeof name === 'string' || this.#nodes.has(nameToText(lowerName(name)))) return undefined;
+    if (this.#debugNames++ === limits.dns.debugNames) {
+      this.#unserved.push({
+        service: text,
+        reason: 'there are too many debug names; this and those after are left out',
+      });
+    }
+    if (this.#debugNames > limits.dns.debugNames) return undefined;
     return this.#ensure(lowerName(name), this.#apexOf(lowerName(name))!);
   }
 

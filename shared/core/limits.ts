@@ -187,6 +187,8 @@ export const limits = {
     ttlMsMax: 86_400_000,
     /** Audit entries that wait for the store, with the orders they are of. */
     untoldAudits: 1_000,
+    /** Pinned and explaining names beside the steered ones: a thousand services at thirty PoPs, and a few megabytes. */
+    debugNames: 32_768,
     /** Of a glob over names; nothing longer is a name. */
     globChars: 254,
     /** Longest admin force or drain: what must hold longer is configuration. */
