@@ -24,7 +24,7 @@ export const mapFormat = 1;
 /** In a ranking row: no further PoP. */
 export const noPop = 255;
 
-/** Which evidence an estimate rests on; the number is the tier of STEERING.md, "Estimation". */
+/** Which evidence an estimate rests on; the numbers rise from fine evidence to coarse. */
 export const Tier = { none: 0, prefix: 1, asnMetro: 2, spatial: 3, country: 4, prior: 5 } as const;
 export const tierNames = ['none', 'prefix', 'asn-metro', 'spatial', 'country', 'prior'] as const;
 
@@ -330,29 +330,35 @@ export function findInterval(index: IntervalIndex, hi: number, lo: number): numb
  * 0 when one ranking covers the whole family. No allocation.
  */
 export function leafLength(index: IntervalIndex, at: number, hi: number, lo: number): number {
-  const { hi: starts, lo: starts2, family } = index;
+  return index.family === 4 ? leafLength4(index.hi, at, hi) : leafLength6(index, at, hi, lo);
+}
+
+function leafLength4(starts: Uint32Array, at: number, hi: number): number {
+  // Must exclude the last address before the interval, and the first one after it.
+  const before = at > 0 ? 1 + Math.clz32(hi ^ (starts[at]! - 1)) : 0;
+  const after = at + 1 < starts.length ? 1 + Math.clz32(hi ^ starts[at + 1]!) : 0;
+  return before > after ? before : after;
+}
+
+function leafLength6({ hi: starts, lo: starts2 }: IntervalIndex, at: number, hi: number, lo: number): number {
   let length = 0;
   if (at > 0) {
-    // Must exclude the last address before the interval.
     const startHi = starts[at]!;
-    if (family === 4) length = 1 + commonBits(hi, startHi - 1, 0, 0);
-    else {
-      const startLo = starts2[at]!;
-      length =
-        1 + (startLo === 0 ? commonBits(hi, startHi - 1, lo, 0xffffffff) : commonBits(hi, startHi, lo, startLo - 1));
-    }
+    const startLo = starts2[at]!;
+    length =
+      1 + (startLo === 0 ? commonBits(hi, startHi - 1, lo, 0xffffffff) : commonBits(hi, startHi, lo, startLo - 1));
   }
   if (at + 1 < starts.length) {
-    const endLength = 1 + commonBits(hi, starts[at + 1]!, lo, family === 4 ? 0 : starts2[at + 1]!);
+    const endLength = 1 + commonBits(hi, starts[at + 1]!, lo, starts2[at + 1]!);
     if (endLength > length) length = endLength;
   }
   return length;
 }
 
-/** Equal leading bits of two 64-bit numbers (v4: lo are both 0, and hi differ). */
+/** Equal leading bits of two 64-bit numbers. */
 function commonBits(hiA: number, hiB: number, loA: number, loB: number): number {
-  const hi = (hiA ^ hiB) >>> 0;
-  return hi !== 0 ? Math.clz32(hi) : 32 + Math.clz32((loA ^ loB) >>> 0);
+  const hi = hiA ^ hiB;
+  return hi !== 0 ? Math.clz32(hi) : 32 + Math.clz32(loA ^ loB);
 }
 
 /** Row of the cell table for a client, or -1: it has no evidence of its own. */
