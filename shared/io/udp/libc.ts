@@ -27,6 +27,7 @@ export const POLLIN = 1;
 export const MSG_TRUNC = 0x20;
 export const MSG_DONTWAIT = 0x40;
 export const MSG_WAITFORONE = 0x10000;
+export const MSG_CMSG_CLOEXEC = 0x40000000;
 
 export const EINTR = 4;
 export const EAGAIN = 11;
