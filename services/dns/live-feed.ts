@@ -307,7 +307,7 @@ class Feed implements LiveFeed {
     const entries = this.#entries.filter((entry) => entry.expiresAtMs > nowMs);
     const drains = readDrains(entries);
     for (const order of this.orders.inForce('drain')) {
-      drains.set(order.pop, { pop: order.pop, atMs: order.writtenMs, untilMs: order.untilMs });
+      drains.set(order.pop, { pop: order.pop, atMs: Math.min(order.writtenMs, nowMs), untilMs: order.untilMs });
     }
     const loads = new Map(entries.filter(({ key }) => key.startsWith('load/')).map((entry) => [entry.key, entry]));
     for (const [number, pop] of this.#desired.pops.entries()) {

@@ -44,6 +44,7 @@ export function createOrders(
   let orders = new Map<string, Order>();
   let untold: AuditEntry[] = [];
   let writing: Promise<void> = Promise.resolve();
+  let telling: Promise<void> | undefined;
 
   function keep(): Promise<void> {
     const bytes = new TextEncoder().encode(JSON.stringify({ format, orders: [...orders.values()], untold }));
@@ -59,19 +60,25 @@ export function createOrders(
     const entries = list.map(({ key, ...value }) => ({
       key,
       // To those who only read drains, one that was taken back has ended.
-      value: key.startsWith('drain/') ? drainValue(value) : value,
+      value: key.startsWith('drain/') ? drainValue(value, nowMs) : value,
       ttlMs: Math.max(1, value.untilMs - nowMs),
     }));
     await store.live.put(entries);
     bus.wake('live');
   }
 
-  async function tellAudit(): Promise<void> {
-    while (untold.length > 0) {
-      await store.audit.append(untold[0]!);
-      untold = untold.slice(1);
-      if (untold.length === 0) await keep();
-    }
+  /** One at a time, or two would tell the same entry. */
+  function tellAudit(): Promise<void> {
+    telling ??= (async () => {
+      while (untold.length > 0) {
+        await store.audit.append(untold[0]!);
+        untold = untold.slice(1);
+        if (untold.length === 0) await keep();
+      }
+    })().finally(() => {
+      telling = undefined;
+    });
+    return telling;
   }
 
   return {
@@ -125,9 +132,10 @@ export function createOrders(
   };
 }
 
-function drainValue(value: Omit<Order, 'key'>): object {
+function drainValue(value: Omit<Order, 'key'>, nowMs: number): object {
   const { untilMs, writtenMs, undone } = value;
-  return { ...value, atMs: writtenMs, endMs: untilMs, ...(undone ? { untilMs: writtenMs } : {}) };
+  // A word that follows another one closely is dated after it; it is in force all the same.
+  return { ...value, atMs: Math.min(writtenMs, nowMs), endMs: untilMs, ...(undone ? { untilMs: writtenMs } : {}) };
 }
 
 function withDrainEnd({ key, value }: LiveEntry): Pick<LiveEntry, 'key' | 'value'> {
