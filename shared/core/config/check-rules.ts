@@ -48,8 +48,6 @@ function prefixProblem(text: string): string | undefined {
   if (prefix === undefined) return `"${text}" is no prefix such as 192.0.2.0/24`;
   const [address, length] = text.split('/');
   const bits = Number(length ?? (prefix.family === 4 ? 32 : 128));
-  const mapped = prefix.family === 4 && address!.includes(':');
-  if (mapped) return `${text}: write an IPv4 prefix as such`;
   // ::1/128 and the like: loopback is all that anybody means by it.
   if (prefix.family === 6 && bits > 64 && (prefix.hi !== 0 || prefix.lo !== 0)) {
     return `${text}: clients are told apart by the first 64 bits`;

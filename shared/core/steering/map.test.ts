@@ -252,3 +252,51 @@ test('a cell is found by any address in it, and by no other', () => {
     }),
   );
 });
+
+test('a map may say where resolvers’ clients are; groups that share arrays write them once', () => {
+  const none = new Uint32Array(0);
+  const start = Uint32Array.of(0);
+  const index = {
+    v4: { family: 4 as const, hi: start, lo: none, ranking: start },
+    v6: { family: 6 as const, hi: start, lo: start, ranking: start },
+  };
+  const short = new Uint16Array(0);
+  const cells = {
+    v4: none,
+    v6hi: none,
+    v6lo: none,
+    estimate: short,
+    low: short,
+    high: short,
+    n: short,
+    tier: new Uint8Array(0),
+  };
+  const group = (key: string): MapGroup => ({ key, width: 1, rankings: Uint8Array.of(0), ...index });
+  const population = {
+    v4: {
+      family: 4 as const,
+      hi: Uint32Array.of(0, 0xcb007100, 0xcb007200),
+      lo: none,
+      ranking: Uint32Array.of(0, 1, 0),
+    },
+    v6: index.v6,
+    ...{ family: Uint8Array.of(4, 6), hi: Uint32Array.of(0, 0x20010db8), lo: Uint32Array.of(0, 0) },
+  };
+  const map: SteeringMap = {
+    createdAtMs: 1,
+    pops: ['lon'],
+    sources: [],
+    geoip: '',
+    groups: [group('a'), group('b')],
+    cells,
+    population,
+  };
+  const bytes = encodeMap(map);
+  expect(decodeMap(bytes)).toEqual(map);
+  const apart = encodeMap({ ...map, groups: [group('a'), structuredClone(group('b'))] });
+  expect(bytes.length).toBeLessThan(apart.length);
+  const { population: _, ...without } = map;
+  expect(decodeMap(encodeMap(without))).toEqual(without);
+  const wrong = { ...population, v4: { ...population.v4, ranking: Uint32Array.of(0, 2, 0) } };
+  expect(() => decodeMap(encodeMap({ ...map, population: wrong }))).toThrow('population: ranking 2 of 2');
+});
