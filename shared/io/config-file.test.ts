@@ -152,6 +152,14 @@ describe('every problem at once, each at its place', () => {
       ],
     ],
     [
+      'a key of a check that its kind does not look at',
+      [['origin: eu', 'origin: eu\n    check: { kind: tcp, body: ok, maxPercent: 90 }']],
+      [
+        'ufes.yaml:23:25: services.shop.check.body: is for checks of kind http and https; this one is tcp',
+        'ufes.yaml:23:35: services.shop.check.maxPercent: is for checks of kind load; this one is tcp',
+      ],
+    ],
+    [
       'a VIP used twice',
       [['v4: 198.51.100.1 ', 'v4: 192.0.2.1 ']],
       ['ufes.yaml:8:17: pops.iad.vips.v4: VIP 192.0.2.1 is used twice; also pops.lon.vips.v4 (ufes.yaml:4:17)'],

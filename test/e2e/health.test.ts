@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { DnsState } from '@ufes/core/dashboard.ts';
 import type { DesiredPop } from '@ufes/core/desired.ts';
 import type { Vote } from '@ufes/core/votes.ts';
-import { adminGet } from '@ufes/io/admin-client.ts';
+import { adminGet, adminPost } from '@ufes/io/admin-client.ts';
 import { createPopVantage } from '@ufes/io/health/pop-checker.ts';
 import { ensureInternalCa } from '@ufes/io/internal-ca.ts';
 import { testContext } from '@ufes/io/testing.ts';
@@ -48,8 +48,11 @@ type State = Omit<DnsState, 'pops'> & {
   pops: { id: string; state: string; votes: number }[];
 };
 const state = () => adminGet<State>(tree.state, 'dns', '/state', {});
+/** Of a dns that knows any: one that has just started knows none. */
+const everyPop = ({ pops }: State, holds: (pop: State['pops'][number]) => boolean) =>
+  pops.length === 3 && pops.every(holds);
 const allUp = () =>
-  until('all are up', async () => (await state()).pops.every((pop) => pop.state === 'up'), 20_000, tree.output);
+  until('all are up', async () => everyPop(await state(), (pop) => pop.state === 'up'), 30_000, tree.output);
 const ttlOf = async () => (await tree.dig(name, { subnet })).answers[0]?.ttl;
 const quiet = () => until('TTL is the longest', async () => (await ttlOf()) === ttlMax, 20_000);
 
@@ -73,12 +76,7 @@ async function withoutStore(during: () => Promise<void>): Promise<void> {
   } finally {
     rmdirSync(file);
   }
-  await until(
-    'votes count again',
-    async () => (await state()).pops.every(({ votes }) => votes >= 3),
-    20_000,
-    tree.output,
-  );
+  await until('votes count again', async () => everyPop(await state(), ({ votes }) => votes >= 3), 20_000, tree.output);
 }
 
 /** Everything that was answered while `during` ran, at 50 a second. */
@@ -196,7 +194,7 @@ describe('what is really dead', () => {
     await stopped(edges, async () => {
       const ms = await until(
         'all are down',
-        async () => (await state()).pops.every((pop) => pop.state === 'down'),
+        async () => everyPop(await state(), (pop) => pop.state === 'down'),
         10_000,
         tree.output,
       );
@@ -276,30 +274,31 @@ describe('what is really dead', () => {
 describe('an external verdict', () => {
   test('takes a PoP out at once, without the store too, over a restart, until its end', async () => {
     await withoutStore(async () => {
-      const said = await tree.ufes('verdict', 'lon', 'down', '--for', '12s', '--why', 'fire drill');
+      const said = await tree.ufes('verdict', 'lon', 'down', '--for', '20s', '--why', 'fire drill');
       expect([said.code, said.stderr]).toEqual([0, expect.stringContaining('the store could not be told')]);
-      const endMs = performance.now() + 12_000;
+      const endMs = performance.now() + 20_000;
       expect(await tree.answer(name, subnet)).not.toBe(london());
       expect((await tree.ufes('verdict')).stdout).toContain('fire drill');
       const old = await tree.pid('dns');
       process.kill(old, 'SIGKILL');
       await until('dns runs again', async () => (await tree.pid('dns')) !== old, 5_000);
-      await until('dns answers', async () => (await tree.dig(name, { subnet })).rcode === 'NOERROR', 10_000);
+      await until('dns answers', async () => (await tree.dig(name, { subnet })).rcode === 'NOERROR', 15_000);
       expect(await tree.answer(name, subnet)).not.toBe(london());
-      await until('it ends', async () => (await tree.answer(name, subnet)) === london(), 15_000);
-      expect(performance.now()).toBeGreaterThan(endMs - 500);
+      await until('it ends', async () => (await tree.answer(name, subnet)) === london(), 30_000);
+      expect(performance.now()).toBeGreaterThan(endMs - 2_000);
     });
   });
 
   test('is refused without an end, a reason, or a PoP that there is; is audited and taken back', async () => {
-    const refused = async (...args: string[]) => (await tree.ufes('verdict', ...args)).stderr;
-    expect(await refused('lon', 'down')).toContain('usage');
-    expect(await refused('ldn', 'down', '--for', '1m', '--why', 'x')).toContain(
-      'no PoP "ldn"; there are lon, iad, sin',
-    );
-    expect(await refused('lon/shp', 'down', '--for', '1m', '--why', 'x')).toContain('no service "shp"');
-    expect(await refused('lon', 'down', '--for', '30d', '--why', 'x')).toContain('a verdict has an end');
-    expect(await refused('lon', 'none')).toContain('nothing said');
+    const refused = (body: object) =>
+      adminPost(tree.state, 'dns', '/verdicts', { state: 'down', forMs: 60_000, reason: 'x', ...body }).catch(String);
+    expect((await tree.ufes('verdict', 'lon', 'down')).stderr).toContain('usage');
+    expect(await refused({ pop: 'ldn' })).toContain('no PoP "ldn"; there are lon, iad, sin');
+    expect(await refused({ pop: 'lon', service: 'shp' })).toContain('no service "shp"');
+    expect(await refused({ pop: 'lon', forMs: 30 * 86_400_000 })).toContain('a verdict has an end');
+    expect(await refused({ pop: 'lon', forMs: undefined })).toContain('a verdict has an end');
+    expect(await refused({ pop: 'lon', reason: ' ' })).toContain('must say why');
+    expect(await refused({ pop: 'iad', state: 'none' })).toContain('nothing said');
     expect((await tree.ufes('verdict', 'lon/spare', 'down', '--for', '1m', '--why', 'bad build')).code).toBe(0);
     expect(await tree.answer('spare.shop.example', subnet)).not.toBe(london());
     expect(await tree.answer(name, subnet)).toBe(london());
@@ -329,7 +328,7 @@ test('a restart with a corrupt newest map, stale live state and nobody to ask se
       const ms = await until(
         'dns answers',
         async () => (await tree.pid('dns')) !== old && (await tree.answer(name, subnet)) === london(),
-        10_000,
+        30_000,
         tree.output,
       );
       console.log(`restart with a corrupt map and stale live state: right answer after ${Math.round(ms)} ms`);

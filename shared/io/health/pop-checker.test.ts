@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { DesiredPop } from '@ufes/core/desired.ts';
+import type { DesiredPop, DesiredService } from '@ufes/core/desired.ts';
 import { OperatingError } from '@ufes/core/errors.ts';
 import { checkSettings } from '@ufes/core/health.ts';
 import type { LiveEntry, Store } from '@ufes/core/ports.ts';
@@ -12,6 +12,7 @@ import { afterEach, expect, it, vi } from 'vitest';
 import { systemClock } from '../clock.ts';
 import { silentLog } from '../log.ts';
 import type { ServiceContext } from '../service.ts';
+import type { CheckTarget } from './attempt.ts';
 import { testCertificate } from './certificate.fixture.ts';
 import { createPopVantage } from './pop-checker.ts';
 import { readVotes } from './votes.ts';
@@ -132,6 +133,52 @@ it('says nothing before there is a CA, then votes; goes on alone when the store 
   await vi.waitFor(() => expect(entries.size).toBe(2), { timeout: 2_000 });
   await vantage.stop();
   expect(entries.size).toBe(0);
+});
+
+it('an edge checks five neighbours and the services there, and each PoP is checked by five', async () => {
+  const ids = ['lon', 'iad', 'sin', 'fra', 'nrt', 'gru', 'syd', 'jnb'];
+  const pops = ids.map((id) => pop(id, 443));
+  const service = {
+    id: 'shop',
+    name: 'www.shop.example.',
+    check: { kind: 'https', port: 8444, path: '/ok', status: [204], body: 'fine' },
+    candidates: ids.map((_, i) => ({ pop: i, v4: `192.0.2.${i}` })),
+  } as unknown as DesiredService;
+  const counts = new Map<string, number>();
+  const made: CheckTarget[] = [];
+  for (const id of ids) {
+    const { context } = rig();
+    const before = made.length;
+    const vantage = createPopVantage(context, {
+      edgeOf: id,
+      attempt: (target) => {
+        made.push(target);
+        return { done: new Promise(() => {}), cancel: () => {} };
+      },
+    });
+    vantage.follow({ pops, services: [service] });
+    await vantage.start();
+    const targets = [...vantage.results().keys()].filter((target) => !target.includes('/'));
+    expect(targets).toHaveLength(5);
+    expect(targets).not.toContain(id);
+    for (const target of targets) counts.set(target, (counts.get(target) ?? 0) + 1);
+    expect([...vantage.results().keys()].filter((target) => target.includes('/')).sort()).toEqual(
+      targets.map((target) => `${target}/shop`).sort(),
+    );
+    await vi.waitFor(() => expect(made).toHaveLength(before + 10));
+    await vantage.stop();
+  }
+  expect([...counts.values()]).toEqual(ids.map(() => 5));
+  expect(made.find((target) => target.id === 'iad/shop')).toMatchObject({
+    kind: 'https',
+    address: '192.0.2.1',
+    port: 8444,
+    path: '/ok',
+    host: 'www.shop.example',
+    status: [204],
+    body: 'fine',
+    trust: 'anyone',
+  });
 });
 
 it('reads votes of others and leaves out what is malformed', () => {
