@@ -6,7 +6,7 @@ import type { Clock, Component, Log } from '@ufes/core/ports.ts';
 import { parseEndpoint } from '@ufes/io/address.ts';
 import { closeSocket } from '@ufes/io/udp/mmsg.ts';
 import type { Counters } from './counters.ts';
-import { type OpenSockets, openSockets } from './sockets.ts';
+import { closeSockets, type OpenSockets, openSockets } from './sockets.ts';
 import type { AnswerFunction, BatchSource } from './source.ts';
 import { createTcpSource } from './tcp.ts';
 import type { Threads } from './threads.ts';
@@ -18,6 +18,8 @@ export interface ListenInit {
   readonly answerer: AnswerFunction;
   /** Started; it stays to the caller to stop them after the listeners. Undefined: node:dgram. */
   readonly threads?: Threads | undefined;
+  /** Sockets of a process whose place is taken (replace.ts), instead of new ones where they fit. */
+  readonly taken?: (() => Promise<readonly OpenSockets[]>) | undefined;
   readonly clock: Clock;
   readonly log: Log;
   readonly counters: Counters;
@@ -26,6 +28,8 @@ export interface ListenInit {
 export interface Listeners extends Component {
   /** By endpoint of the configuration, once started. */
   ports(): ReadonlyMap<string, number>;
+  /** While they are open here; none where UDP is node:dgram's. */
+  sockets(): readonly OpenSockets[];
 }
 
 export function createListeners(init: ListenInit): Listeners {
@@ -50,16 +54,17 @@ export function createListeners(init: ListenInit): Listeners {
   }
 
   async function startByThreads(by: Threads): Promise<void> {
-    sockets = openSockets(init.endpoints, by.count);
+    sockets = await openOrTake(init, by.count);
     for (const { listener, address, port, tcp } of sockets) {
       await openSource(createTcpSource({ endpoint: { address, port }, fd: tcp, answerer, clock, log, counters }));
       ports.set(listener, port);
     }
-    await by.open(
-      Array.from({ length: by.count }, (_, thread) =>
-        sockets.map(({ udp, address }) => ({ fd: udp[thread]!, address })),
-      ),
-    );
+    // Taken ones may be more or fewer than threads here.
+    const ofThread = (thread: number) =>
+      sockets.flatMap(({ udp, address }) =>
+        udp.filter((_, i) => i % by.count === thread).map((fd) => ({ fd, address })),
+      );
+    await by.open(Array.from({ length: by.count }, (_, thread) => ofThread(thread)));
   }
 
   async function stop(): Promise<void> {
@@ -71,6 +76,7 @@ export function createListeners(init: ListenInit): Listeners {
 
   return {
     ports: () => ports,
+    sockets: () => sockets,
     async start() {
       try {
         await (threads === undefined ? startByDgram() : startByThreads(threads));
@@ -84,4 +90,19 @@ export function createListeners(init: ListenInit): Listeners {
     },
     stop,
   };
+}
+
+/** Each endpoint's sockets: those taken over, else new ones. What was taken and is no longer configured is closed. */
+async function openOrTake({ endpoints, taken }: ListenInit, threads: number): Promise<OpenSockets[]> {
+  if (taken === undefined) return openSockets(endpoints, threads);
+  const all = await taken();
+  const kept = all.filter(({ listener }) => endpoints.includes(listener));
+  closeSockets(all.filter((one) => !kept.includes(one)));
+  const missing = endpoints.filter((endpoint) => !kept.some(({ listener }) => listener === endpoint));
+  try {
+    return [...kept, ...openSockets(missing, threads)];
+  } catch (error) {
+    closeSockets(kept);
+    throw error;
+  }
 }

@@ -23,6 +23,7 @@ import { registerMetrics, registerPopGauge } from './metrics.ts';
 import { addOrderRoutes } from './order-routes.ts';
 import { QueryLog } from './query-log.ts';
 import { ProbeQueries, RecentAnswers } from './recent.ts';
+import { addReplaceRoutes, takeSockets } from './replace.ts';
 import { createRateTable } from './rrl.ts';
 import { createServing } from './serving.ts';
 import { createThreads, type Threads, type ThreadsInit } from './threads.ts';
@@ -57,7 +58,16 @@ export const main: ServiceMain = (context) => {
     serving.applyDesired(payload);
     tellReady();
   });
-  const listeners = createListeners({ endpoints: config.listeners.dns, answerer, threads, clock, log, counters });
+  const listeners = createListeners({
+    endpoints: config.listeners.dns,
+    answerer,
+    threads,
+    ...(context.replaces && { taken: () => takeSockets(context) }),
+    clock,
+    log,
+    counters,
+  });
+  addReplaceRoutes(context, listeners);
 
   registerMetrics(registry, () => joined([counters, ...(threads?.counters() ?? [])]));
   registerPopGauge(registry, function* () {
@@ -89,6 +99,7 @@ export const main: ServiceMain = (context) => {
       await listeners.start();
       open = true;
       tellReady();
+      if (context.replaces) await new Promise<void>((resolve) => clock.after(limits.dns.overlapMs, resolve));
     },
     async stop() {
       await listeners.stop();

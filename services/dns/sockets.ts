@@ -24,10 +24,14 @@ export function openSockets(listeners: readonly string[], threads: number): Open
   try {
     for (const listener of listeners) open.push(openListener(listener, threads));
   } catch (error) {
-    for (const { udp, tcp } of open) for (const fd of [...udp, tcp]) closeSocket(fd);
+    closeSockets(open);
     throw error;
   }
   return open;
+}
+
+export function closeSockets(sockets: readonly OpenSockets[]): void {
+  for (const { udp, tcp } of sockets) for (const fd of [...udp, tcp]) closeSocket(fd);
 }
 
 function openListener(listener: string, threads: number): OpenSockets {

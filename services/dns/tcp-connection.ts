@@ -35,6 +35,7 @@ export class TcpConnection {
   /** Not looked at yet. */
   #rest: Buffer = none;
   #isQueued = false;
+  #isDraining = false;
 
   constructor(socket: Socket, peer: Peer, answerer: AnswerFunction, turnAnswers: number, owner: ConnectionOwner) {
     this.#socket = socket;
@@ -57,6 +58,11 @@ export class TcpConnection {
   end(): void {
     this.#owner.closed();
     this.#socket.destroy();
+  }
+
+  /** Ends once it has answered the next query and owes nothing. */
+  drain(): void {
+    this.#isDraining = true;
   }
 
   /** After the answers under way. */
@@ -83,7 +89,8 @@ export class TcpConnection {
     }
     socket.uncork();
     if (answered > 0) this.#owner.active();
-    this.#readOn();
+    if (this.#isDraining && answered > 0 && this.#rest.length === 0 && this.#filled === 0) this.finish();
+    else this.#readOn();
   }
 
   /** What has not been looked at is not added to: the peer's own window fills. */

@@ -73,13 +73,17 @@ export function createTcpSource(init: TcpInit): BatchSource {
       new Promise((resolve) => {
         if (server === undefined) return resolve();
         cancelSweep();
-        const cancel = clock.after(bounds.tcpDrainMs, () => connections.endAll());
+        // Each ends after its next answer, where none is owed; who asks nothing for half the time is idle.
+        connections.drain();
+        const cancels = [
+          clock.after(bounds.tcpDrainMs / 2, () => connections.finishAll()),
+          clock.after(bounds.tcpDrainMs, () => connections.endAll()),
+        ];
         server.close(() => {
-          cancel();
+          for (const cancel of cancels) cancel();
           resolve();
         });
         server = undefined;
-        connections.finishAll();
       }),
   };
 }
@@ -133,6 +137,10 @@ class Connections {
       if (connection.activeAtMs > beforeMs) return;
       connection.end();
     }
+  }
+
+  drain(): void {
+    for (const connection of this.#all) connection.drain();
   }
 
   finishAll(): void {

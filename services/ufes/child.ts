@@ -5,18 +5,22 @@
  */
 import { describeError, OperatingError } from '@ufes/core/errors.ts';
 import { limits } from '@ufes/core/limits.ts';
-import type { Component } from '@ufes/core/ports.ts';
-import { listenAdmin } from '@ufes/io/admin.ts';
+import { listenAdmin, takeOverAdmin } from '@ufes/io/admin.ts';
+import { adminPost } from '@ufes/io/admin-client.ts';
 import { ipcBus } from '@ufes/io/bus.ts';
 import { type ContextInit, closeContext, createContext } from '@ufes/io/context.ts';
+import type { ServiceContext } from '@ufes/io/service.ts';
 import type { FromChild, Init, ToChild } from './messages.ts';
 import { loadProgram } from './programs.ts';
 
-/** Builds a node from its configuration and starts it; the result stops it all. */
-export async function startNode(
-  options: ContextInit,
-  onReady: (ok: boolean, why: string) => void,
-): Promise<Component['stop']> {
+/** Stops a node. `isReplaced`: another process has its admin socket. */
+export type StopNode = (isReplaced?: boolean) => Promise<void>;
+
+/**
+ * Builds a node from its configuration and starts it; the result stops it all. With `replaces`, the process in whose
+ * place it comes is then told to leave; whatever fails before that leaves the other in service.
+ */
+export async function startNode(options: ContextInit, onReady: (ok: boolean, why: string) => void): Promise<StopNode> {
   const context = createContext(options);
   const main = await loadProgram(options.node);
   const service = main({
@@ -27,12 +31,13 @@ export async function startNode(
     },
   });
   await listenAdmin(context);
-  const stop = async () => {
+  const stop: StopNode = async (isReplaced = false) => {
     await service.stop();
-    await closeContext(context);
+    await closeContext(context, { isReplaced });
   };
   try {
     await service.start();
+    if (options.replaces) await takePlace(context);
   } catch (thrown) {
     await stop().catch(() => {});
     throw thrown;
@@ -40,23 +45,32 @@ export async function startNode(
   return stop;
 }
 
+async function takePlace(context: ServiceContext): Promise<void> {
+  const { before, forget } = takeOverAdmin(context);
+  try {
+    await adminPost(context.state, before, '/replace/leave', {});
+  } finally {
+    forget();
+  }
+}
+
 function send(message: FromChild): void {
   if (process.connected) process.send?.(message, undefined, undefined, () => {});
 }
 
 function runAsChild(): void {
-  let stop: Component['stop'] | undefined;
+  let stop: StopNode | undefined;
   let stopping = false;
-  const end = async () => {
+  const end = async (isReplaced = false) => {
     if (stopping) return;
     stopping = true;
     setTimeout(() => process.exit(1), limits.supervisor.stopMs).unref();
-    await stop?.().catch((thrown) => process.stderr.write(`ufes: ${describeError(thrown)}\n`));
+    await stop?.(isReplaced).catch((thrown) => process.stderr.write(`ufes: ${describeError(thrown)}\n`));
     process.exit(0);
   };
   process.on('SIGINT', () => {});
-  process.on('SIGTERM', end);
-  process.on('disconnect', end);
+  process.on('SIGTERM', () => void end());
+  process.on('disconnect', () => void end());
   process.on('message', (message: ToChild) => {
     if (message.ufes === 'ping') send({ ufes: 'pong', rssBytes: process.memoryUsage.rss() });
     if (message.ufes === 'stop') void end();
@@ -64,7 +78,11 @@ function runAsChild(): void {
   });
   const init = async ({ ufes: _, ...options }: Init) => {
     try {
-      stop = await startNode({ ...options, bus: ipcBus(process) }, (ok, why) => send({ ufes: 'ready', ok, why }));
+      const leave = () => void end(true);
+      stop = await startNode({ ...options, bus: ipcBus(process), leave }, (ok, why) =>
+        send({ ufes: 'ready', ok, why }),
+      );
+      if (options.replaces) send({ ufes: 'in place' });
     } catch (thrown) {
       const known = thrown instanceof OperatingError ? thrown : undefined;
       if (known === undefined && thrown instanceof Error) process.stderr.write(`${thrown.stack}\n`);

@@ -5,6 +5,7 @@ import { describeError, OperatingError } from '@ufes/core/errors.ts';
 import { type Command, exitCodes, UsageError } from './command.ts';
 import { check } from './commands/check.ts';
 import { dig } from './commands/dig.ts';
+import { dns } from './commands/dns.ts';
 import { drain, undrain } from './commands/drain.ts';
 import { explain } from './commands/explain.ts';
 import { fail } from './commands/fail.ts';
@@ -27,7 +28,7 @@ const commands: Record<string, Command> = {
   undrain,
   verdict,
   geoip,
-  dns: serviceCommand('dns', 'answers'),
+  dns,
   probe: serviceCommand('probe', 'measures'),
   mapper: serviceCommand('mapper', 'decides'),
   edge: serviceCommand('edge', 'forwards, for one PoP (--pop)'),

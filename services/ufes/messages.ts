@@ -9,6 +9,8 @@ export interface Init {
   readonly configPath: string;
   readonly state: string;
   readonly logLevel: string;
+  /** Takes the place of the running process of this node. */
+  readonly replaces: boolean;
 }
 
 export type ToChild = Init | { readonly ufes: 'stop' } | { readonly ufes: 'ping' };
@@ -16,6 +18,8 @@ export type ToChild = Init | { readonly ufes: 'stop' } | { readonly ufes: 'ping'
 export type FromChild =
   | { readonly ufes: 'pong'; readonly rssBytes: number }
   | { readonly ufes: 'ready'; readonly ok: boolean; readonly why: string }
+  /** It has the sockets, answers, and the process before it was told to leave. */
+  | { readonly ufes: 'in place' }
   /** An operating error that ended the process; it exits right after. */
   | { readonly ufes: 'fatal'; readonly code: string; readonly message: string; readonly retry: boolean };
 

@@ -5,6 +5,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Config } from '@ufes/core/config/schema.ts';
+import { OperatingError } from '@ufes/core/errors.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Clock, Component, Log } from '@ufes/core/ports.ts';
 import { wakeRelay } from '@ufes/io/bus.ts';
@@ -13,6 +14,8 @@ import type { FromChild, Init, ProcessStatus, ToChild } from './messages.ts';
 interface Process {
   readonly node: string;
   child: ChildProcess | undefined;
+  /** Under way to take the child's place. */
+  successor: ChildProcess | undefined;
   state: ProcessStatus['state'];
   why: string;
   restarts: number;
@@ -100,10 +103,55 @@ export class Supervisor implements Component {
     return true;
   }
 
+  /**
+   * Starts another process of the node in the place of the running one and adopts it once it is there. Rejects when it
+   * does not get there; the one in service then stays. Undefined: there is no such node.
+   */
+  replace(node: string): Promise<void> | undefined {
+    const process = this.#processes.get(node);
+    if (process === undefined) return undefined;
+    if (process.child === undefined || process.successor !== undefined) {
+      const why = process.child === undefined ? 'is not running' : 'is being replaced already';
+      return Promise.reject(new OperatingError('NOT_RUNNING', `${node} ${why}`));
+    }
+    const before = process.child;
+    const child = this.#fork(process, true);
+    process.successor = child;
+    return new Promise((resolve, reject) => {
+      let why = '';
+      child.on('message', (message: FromChild) => {
+        if (message.ufes === 'fatal') why = message.message;
+        if (message.ufes !== 'in place') return;
+        this.#adopt(process, child, before);
+        resolve();
+      });
+      child.once('exit', (code, signal) => {
+        if (process.successor !== child) return;
+        process.successor = undefined;
+        if (process.child === undefined && !this.#stopping) this.#launch(process);
+        reject(new OperatingError('NOT_RUNNING', `the new ${node} ended: ${why || (signal ?? `exit code ${code}`)}`));
+      });
+    });
+  }
+
+  #adopt(process: Process, child: ChildProcess, before: ChildProcess): void {
+    const { clock, log } = this.#options;
+    process.successor = undefined;
+    process.child = child;
+    process.state = 'ready';
+    process.why = '';
+    process.startedAtMs = clock.nowMs();
+    process.answeredAtMs = clock.nowMs();
+    log.info({ node: process.node, pid: child.pid, before: before.pid }, 'process replaced');
+    const cancel = clock.after(limits.supervisor.stopMs, () => before.kill('SIGKILL'));
+    before.once('exit', cancel);
+  }
+
   /** Stops everything within limits.supervisor.stopMs; what has not gone by then is killed. */
   async stop(): Promise<void> {
     this.#stopping = true;
     this.#cancelPing?.();
+    for (const { successor } of this.#processes.values()) successor?.kill('SIGKILL');
     await Promise.all([...this.#leaving, ...[...this.#processes.values()].map((process) => this.#end(process))]);
   }
 
@@ -126,6 +174,7 @@ export class Supervisor implements Component {
     const process: Process = {
       node,
       child: undefined,
+      successor: undefined,
       state: 'starting',
       why: '',
       restarts: 0,
@@ -140,15 +189,19 @@ export class Supervisor implements Component {
   }
 
   #launch(process: Process): void {
-    const { clock, configFolder, configPath, state, logLevel } = this.#options;
-    const child = fork(fileURLToPath(new URL('./child.ts', import.meta.url)), [process.node], {
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-    });
-    process.child = child;
+    const { clock } = this.#options;
+    process.child = this.#fork(process, false);
     process.state = 'starting';
     process.why = '';
     process.startedAtMs = clock.nowMs();
     process.answeredAtMs = clock.nowMs();
+  }
+
+  #fork(process: Process, replaces: boolean): ChildProcess {
+    const { configFolder, configPath, state, logLevel } = this.#options;
+    const child = fork(fileURLToPath(new URL('./child.ts', import.meta.url)), [process.node], {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    });
     this.#relay.attach(child);
     child.on('message', (message: FromChild | { ufes: 'wake' }) => {
       if (message.ufes !== 'wake') this.#heard(process, child, message);
@@ -165,8 +218,10 @@ export class Supervisor implements Component {
       configPath,
       state,
       logLevel,
+      replaces,
     };
-    this.#tell(process, init);
+    child.send(init, () => {});
+    return child;
   }
 
   #heard(process: Process, child: ChildProcess, message: FromChild): void {
@@ -178,7 +233,7 @@ export class Supervisor implements Component {
       process.state = message.ok ? 'ready' : 'not ready';
       process.why = message.why;
       if (message.ok) process.backoffMs = 0;
-    } else {
+    } else if (message.ufes === 'fatal') {
       process.why = message.message;
       this.#options.onFatal(process.node, message.code, message.message);
     }
@@ -188,6 +243,8 @@ export class Supervisor implements Component {
     if (process.child !== child) return;
     process.child = undefined;
     process.rssBytes = 0;
+    // Left for its successor, who says so in a moment, or fails.
+    if (process.successor !== undefined) return;
     if (this.#stopping || process.state === 'failed on purpose' || process.state === 'stopped') return;
     process.restarts++;
     process.state = 'restarting';

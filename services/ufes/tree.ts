@@ -6,6 +6,7 @@ import { resolve } from 'node:path';
 import type { Config } from '@ufes/core/config/schema.ts';
 import type { DnsState } from '@ufes/core/dashboard.ts';
 import type { DesiredState } from '@ufes/core/desired.ts';
+import { OperatingError } from '@ufes/core/errors.ts';
 import { limits } from '@ufes/core/limits.ts';
 import { listenAdmin } from '@ufes/io/admin.ts';
 import { adminGet } from '@ufes/io/admin-client.ts';
@@ -125,6 +126,13 @@ const failBody = {
   properties: { pop: { type: 'string' }, undo: { type: 'boolean' }, forMs: { type: 'number' } },
 } as const;
 
+const replaceBody = {
+  type: 'object',
+  required: ['node'],
+  additionalProperties: false,
+  properties: { node: { type: 'string' } },
+} as const;
+
 function addRoutes({ admin, clock }: ServiceContext, supervisor: Supervisor): void {
   const rehearsal = createRehearsal({
     clock,
@@ -132,6 +140,13 @@ function addRoutes({ admin, clock }: ServiceContext, supervisor: Supervisor): vo
     hold: (pop, down) => supervisor.hold(`edge-${pop}`, down),
   });
   admin.get('/status', () => supervisor.status());
+  admin.post<{ Body: { node: string } }>('/replace', { schema: { body: replaceBody } }, async (request) => {
+    const { node } = request.body;
+    const replaced = supervisor.replace(node);
+    if (replaced === undefined) throw new OperatingError('NOT_FOUND', `no node "${node}" runs here`);
+    await replaced;
+    return supervisor.status().find((one) => one.node === node);
+  });
   admin.post<{ Body: { pop: string; undo?: boolean; forMs?: number } }>(
     '/fail',
     { schema: { body: failBody } },

@@ -163,6 +163,8 @@ export const limits = {
     handOver: 100,
     /** What threads saw is gathered this often. */
     gatherMs: 100,
+    /** `dns replace`: both processes answer for this long, so that the new one's code is compiled. */
+    overlapMs: 1_000,
     /** A thread that failed is started again after this. */
     threadRestartMs: 100,
     /** A thread must have read its tables and be ready within this. */
@@ -305,6 +307,8 @@ export const limits = {
     killMs: 4_600,
     /** Ctrl-C to exit. */
     stopMs: 5_000,
+    /** A replacing process learns all and answers within this: a million prefixes take seconds on a busy machine. */
+    replaceMs: 60_000,
   },
 } as const;
 

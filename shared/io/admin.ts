@@ -7,7 +7,7 @@
  * temporary one, named after a hash of STATE, that must belong to the owner of STATE.
  */
 import { createHash } from 'node:crypto';
-import { chmodSync, lstatSync, mkdirSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, linkSync, lstatSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -52,21 +52,29 @@ export function createAdmin(log: Log, registry: Registry): Admin {
   };
 }
 
+interface AdminParts {
+  readonly state: string;
+  readonly node: string;
+  readonly admin: FastifyInstance;
+  /** The socket is another process's still: listens beside it, until `takeOverAdmin`. */
+  readonly replaces?: boolean;
+}
+
 /**
  * Starts the socket; closing `admin` removes it. One left behind by a killed process is replaced; one that answers
  * rejects with ADDRESS_IN_USE.
  */
-export async function listenAdmin(context: {
-  readonly state: string;
-  readonly node: string;
-  readonly admin: FastifyInstance;
-}): Promise<void> {
-  const { state, node, admin } = context;
-  const path = socketPath(state, node);
+export async function listenAdmin(context: AdminParts): Promise<void> {
+  const { state, node, admin, replaces = false } = context;
+  const listened = replaces ? `${node}-next` : node;
+  const path = socketPath(state, listened);
   const folder = dirname(path);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   assertOwned(folder, state);
   await removeStale(path, state, node);
+  // What was renamed is not removed by closing it.
+  if (replaces) admin.addHook('onClose', () => removeOwn(socketPath(state, node), inode));
+  let inode: number | undefined;
   try {
     await admin.listen({ path });
   } catch (cause) {
@@ -74,6 +82,23 @@ export async function listenAdmin(context: {
     throw inUse(state, node, cause);
   }
   chmodSync(path, 0o600);
+  inode = lstatSync(path).ino;
+}
+
+/**
+ * Puts this process's socket, listening beside the one of the process whose place it takes, in that one's place, without
+ * a moment in which there is none. Returns the node name under which the other can still be asked, until `forget`.
+ */
+export function takeOverAdmin({ state, node }: AdminParts): { readonly before: string; readonly forget: () => void } {
+  const before = `${node}-before`;
+  rmSync(socketPath(state, before), { force: true });
+  linkSync(socketPath(state, node), socketPath(state, before));
+  renameSync(socketPath(state, `${node}-next`), socketPath(state, node));
+  return { before, forget: () => rmSync(socketPath(state, before), { force: true }) };
+}
+
+function removeOwn(path: string, inode: number | undefined): void {
+  if (inode !== undefined && lstatSync(path, { throwIfNoEntry: false })?.ino === inode) rmSync(path, { force: true });
 }
 
 /** A socket folder in a shared temporary folder may be somebody else's trap. */

@@ -27,6 +27,8 @@ export interface ContextInit {
   readonly clock?: Clock;
   readonly rng?: Rng;
   readonly log?: Log;
+  readonly replaces?: boolean;
+  readonly leave?: () => void;
 }
 
 /** Opens nothing that can fail but the state folder; the admin socket listens with `listenAdmin(context)`. */
@@ -45,12 +47,13 @@ export function createContext(init: ContextInit): ServiceContext {
   const queue = openQueue({ path, clock, rng, bus, log });
   const { app, ready } = createAdmin(log, registry);
   const base = configPath === undefined ? { config, configFolder } : { config, configFolder, configPath };
-  return { ...base, state, node, clock, rng, log, bus, store, queue, registry, admin: app, ready };
+  const { replaces = false, leave } = init;
+  return { ...base, state, node, clock, rng, log, bus, store, queue, registry, admin: app, ready, replaces, leave };
 }
 
-/** Closes the admin socket, the queue (after the running jobs) and the store. */
-export async function closeContext(context: ServiceContext): Promise<void> {
-  await context.admin.close();
+/** Closes the admin socket, unless another process has it now, the queue (after the running jobs) and the store. */
+export async function closeContext(context: ServiceContext, { isReplaced = false } = {}): Promise<void> {
+  if (!isReplaced) await context.admin.close();
   await context.queue.close();
   await context.store.close();
 }

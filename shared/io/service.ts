@@ -31,6 +31,10 @@ export interface ServiceContext {
    */
   readonly admin: FastifyInstance;
   readonly ready: (ok: boolean, why?: string) => void;
+  /** Takes the place of a running process of this node (`ufes dns replace`): its sockets are asked for, not bound. */
+  readonly replaces?: boolean;
+  /** Stops this process: another one has taken its place. Absent where it cannot. */
+  readonly leave?: (() => void) | undefined;
 }
 
 export type ServiceMain = (context: ServiceContext) => Component;

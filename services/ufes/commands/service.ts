@@ -11,46 +11,53 @@ export function serviceCommand(service: string, does: string): Command {
     usage: `${service} --config FILE${service === 'edge' ? ' --pop POP' : ''}`,
     summary: `run services/${service} alone: ${does}`,
     details: '\n  --config FILE (ufes.yaml), --state DIR instead of what it says, --log LEVEL (info)\n',
-    async run(args) {
-      const { values } = parseArgs({
-        args: [...args],
-        options: {
-          config: { type: 'string', default: 'ufes.yaml' },
-          pop: { type: 'string' },
-          ...stateOption,
-          log: { type: 'string', default: 'info' },
-        },
-      });
-      const state = givenState(values.state);
-      const logLevel = checkedLevel(values.log);
-      const result = await readConfig(values.config, state === undefined ? {} : { overlay: { state } });
-      if (!result.ok) {
-        process.stderr.write(`${formatProblems(result.problems)}\n`);
-        return 1;
-      }
-      const { config, folder } = result;
-      if (service === 'edge' && (values.pop === undefined || !Object.hasOwn(config.pops, values.pop))) {
-        throw new UsageError(`--pop must name one of: ${Object.keys(config.pops).join(', ')}`);
-      }
-      const node = service === 'edge' ? `edge-${values.pop}` : service;
-      const stop = await startNode(
-        {
-          config,
-          configFolder: folder,
-          configPath: resolve(values.config),
-          state: resolve(folder, config.state),
-          node,
-          logLevel,
-          bus: localBus(),
-        },
-        () => {},
-      );
-      await new Promise<void>((done) => {
-        process.once('SIGINT', () => done());
-        process.once('SIGTERM', () => done());
-      });
-      await stop();
-      return 0;
-    },
+    run: (args) => runService(service, args),
   };
+}
+
+export const serviceOptions = {
+  config: { type: 'string', default: 'ufes.yaml' },
+  pop: { type: 'string' },
+  log: { type: 'string', default: 'info' },
+} as const;
+
+/** Until SIGINT or SIGTERM, or until another process has taken its place. `replaces`: this one takes another's. */
+export async function runService(service: string, args: readonly string[], replaces = false): Promise<number> {
+  const { values } = parseArgs({ args: [...args], options: { ...serviceOptions, ...stateOption } });
+  const state = givenState(values.state);
+  const logLevel = checkedLevel(values.log);
+  const result = await readConfig(values.config, state === undefined ? {} : { overlay: { state } });
+  if (!result.ok) {
+    process.stderr.write(`${formatProblems(result.problems)}\n`);
+    return 1;
+  }
+  const { config, folder } = result;
+  if (service === 'edge' && (values.pop === undefined || !Object.hasOwn(config.pops, values.pop))) {
+    throw new UsageError(`--pop must name one of: ${Object.keys(config.pops).join(', ')}`);
+  }
+  let leave = () => {};
+  const ended = new Promise<'stopped' | 'replaced'>((resolve) => {
+    leave = () => resolve('replaced');
+    process.once('SIGINT', () => resolve('stopped'));
+    process.once('SIGTERM', () => resolve('stopped'));
+  });
+  const stop = await startNode(
+    {
+      config,
+      configFolder: folder,
+      configPath: resolve(values.config),
+      state: resolve(folder, config.state),
+      node: service === 'edge' ? `edge-${values.pop}` : service,
+      logLevel,
+      bus: localBus(),
+      replaces,
+      leave: () => leave(),
+    },
+    () => {},
+  );
+  const isReplaced = (await ended) === 'replaced';
+  await stop(isReplaced);
+  // Its admin server is not closed, so that the path stays the other's: it would keep this process alive.
+  if (isReplaced) process.exit(0);
+  return 0;
 }
