@@ -76,9 +76,10 @@ describe('creation', () => {
   });
 
   it('does not wait for a PoP that is down; it joins when it has the route', async () => {
+    const atMs = at.clock.nowMs();
     const votes = ['probe', 'dns', 'edge-lon'].flatMap((vantage) => [
-      { key: `vote/${vantage}/iad`, value: { state: 'down', holdMs: 500, sinceMs: 0 }, ttlMs: 3_600_000 },
-      { key: `vote/${vantage}/lon`, value: { state: 'up', holdMs: 500, sinceMs: 0 }, ttlMs: 3_600_000 },
+      { key: `vote/${vantage}/iad`, value: { state: 'down', holdMs: 500, sinceMs: 0, atMs }, ttlMs: 3_600_000 },
+      { key: `vote/${vantage}/lon`, value: { state: 'up', holdMs: 500, sinceMs: 0, atMs }, ttlMs: 3_600_000 },
     ]);
     await at.context.store.live.put(votes);
     await create();

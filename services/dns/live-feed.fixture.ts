@@ -164,7 +164,7 @@ export class Sim {
   async advance(ms: number, stepMs = 50, each: () => void = () => {}): Promise<void> {
     for (let left = ms; ; left -= stepMs) {
       this.clock.advance(Math.max(0, Math.min(left, stepMs)));
-      for (let i = 0; i < 12; i++) await undefined;
+      for (let i = 0; i < 40; i++) await undefined;
       each();
       if (left <= stepMs) return;
     }

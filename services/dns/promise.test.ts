@@ -69,7 +69,7 @@ class World {
     if (step.kind === 'lives') this.sim.dead.delete(step.vantage);
     if (step.kind === 'store') this.sim.storeGone = step.gone;
     // Who comes back is a surprise too; it is over once all have voted.
-    if (step.kind === 'lives' || step.kind === 'store') await this.sim.advance(intervalMs + stepMs, stepMs, each);
+    if (step.kind === 'lives' || step.kind === 'store') await this.sim.advance(intervalMs + stepMs, stepMs);
   }
 
   async start(): Promise<void> {
