@@ -10,6 +10,7 @@
 import { readFileSync } from 'node:fs';
 import { seededRng } from '@ufes/core/seeded.ts';
 import * as c from '@ufes/io/udp/libc.ts';
+import { sumOfDrops, udpDrops } from './machine.ts';
 
 export interface Job {
   readonly port: number;
@@ -33,6 +34,12 @@ export interface Outcome {
   readonly unanswered: number;
   /** Not NOERROR with one address of the PoP expected. */
   readonly wrong: number;
+  /** Of those: how often which response code came, and with NOERROR how far on from the expected PoP (`0+2`). */
+  readonly wrongBy: Readonly<Record<string, number>>;
+  /** Answers that this process itself was too slow to take; among the unanswered. */
+  readonly generatorDrops: number;
+  /** When queries without an answer were sent, tenths of a second from the start, and how many. */
+  readonly unansweredAt: Readonly<Record<number, number>>;
   /** Right by the shifted map, when that is allowed. */
   readonly shifted: number;
   readonly latencyUs: { readonly p50: number; readonly p99: number; readonly p999: number; readonly most: number };
@@ -47,6 +54,8 @@ const sleepMs = 0.08;
 const sources = 4096;
 /** Waited for answers after the last query. */
 const graceMs = 1_000;
+/** Beyond what others may ask for, for root. */
+const SO_RCVBUFFORCE = 33;
 const SO_TIMESTAMPNS = 35;
 const IP_PKTINFO = 8;
 const int32 = (value: number) => Int32Array.of(value);
@@ -102,6 +111,10 @@ class Generator {
   #sent = 0;
   #answered = 0;
   #wrong = 0;
+  readonly #wrongBy = new Map<string, number>();
+  readonly #unansweredAt = new Map<number, number>();
+  #startMs = 0;
+  #port = 0;
   #shifted = 0;
   #answerBytes = 0;
 
@@ -109,7 +122,8 @@ class Generator {
     this.#job = job;
     const libc = this.#libc;
     this.#fd = libc.socket(c.AF_INET, c.SOCK_DGRAM, 0);
-    libc.setsockopt(this.#fd, c.SOL_SOCKET, c.SO_RCVBUF, int32(4 << 20), 4);
+    libc.setsockopt(this.#fd, c.SOL_SOCKET, c.SO_RCVBUF, int32(16 << 20), 4);
+    libc.setsockopt(this.#fd, c.SOL_SOCKET, SO_RCVBUFFORCE, int32(16 << 20), 4);
     libc.setsockopt(this.#fd, c.SOL_SOCKET, c.SO_SNDBUF, int32(4 << 20), 4);
     libc.setsockopt(this.#fd, c.SOL_SOCKET, SO_TIMESTAMPNS, int32(1), 4);
     if (libc.bind(this.#fd, sockaddr(0), 16) !== 0) throw new Error(`cannot bind: errno ${libc.errno()}`);
@@ -139,6 +153,7 @@ class Generator {
     const perMs = queriesPerSecond / 1000;
     const total = Math.floor(queriesPerSecond * seconds);
     const startMs = performance.now();
+    this.#startMs = startMs;
     this.#measureFromMs = startMs + warmupSeconds * 1000;
     const sleeper = new Int32Array(new SharedArrayBuffer(4));
     while (this.#sent < total) {
@@ -174,7 +189,9 @@ class Generator {
     }
     const nowMs = performance.now();
     for (let i = 0; i < count; i++) {
-      this.#sentAtMs[(this.#sent + i) & 65_535] = nowMs;
+      const id = (this.#sent + i) & 65_535;
+      if (this.#sentAtMs[id] !== 0) this.#countUnanswered(this.#sentAtMs[id]!);
+      this.#sentAtMs[id] = nowMs;
       if (nowMs >= this.#measureFromMs) this.#late[this.#lateCount++] = nowMs - startMs - (this.#sent + i) / perMs;
     }
     let done = 0;
@@ -212,7 +229,17 @@ class Generator {
     const expected = this.#expected[this.#sentQuery[id]!]!;
     if (pop === expected) return;
     if (this.#job.orShifted && pop === shiftedPop(expected, this.#job.pops)) this.#shifted++;
-    else this.#wrong++;
+    else {
+      this.#wrong++;
+      const { pops } = this.#job;
+      const key = `${slots[at + 3]! & 15}+${pop < 0 ? '?' : (pop - expected + pops) % pops}`;
+      this.#wrongBy.set(key, (this.#wrongBy.get(key) ?? 0) + 1);
+    }
+  }
+
+  #countUnanswered(sentMs: number): void {
+    const at = Math.floor((sentMs - this.#startMs) / 100);
+    this.#unansweredAt.set(at, (this.#unansweredAt.get(at) ?? 0) + 1);
   }
 
   /** The PoP whose address is the one answer; -1: something else. */
@@ -242,7 +269,8 @@ class Generator {
     const libc = this.#libc;
     const own = new Uint8Array(16);
     libc.getsockname(this.#fd, own, int32(16));
-    const lane = new Lane(libc, sockaddr((own[2]! << 8) | own[3]!));
+    this.#port = (own[2]! << 8) | own[3]!;
+    const lane = new Lane(libc, sockaddr(this.#port));
     lane.headers[10] = 0;
     lane.lengths[2] = 12;
     let least = Number.POSITIVE_INFINITY;
@@ -258,6 +286,7 @@ class Generator {
   }
 
   #outcome(): Outcome {
+    for (const sentMs of this.#sentAtMs) if (sentMs !== 0) this.#countUnanswered(sentMs);
     const latencies = this.#latencies.subarray(0, this.#latencyCount).sort();
     const late = this.#late.subarray(0, this.#lateCount).sort();
     return {
@@ -265,6 +294,9 @@ class Generator {
       answered: this.#answered,
       unanswered: this.#sent - this.#answered,
       wrong: this.#wrong,
+      wrongBy: Object.fromEntries(this.#wrongBy),
+      generatorDrops: sumOfDrops(udpDrops(this.#port)),
+      unansweredAt: Object.fromEntries(this.#unansweredAt),
       shifted: this.#shifted,
       latencyUs: {
         p50: quantileUs(latencies, 0.5),

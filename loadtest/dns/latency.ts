@@ -24,10 +24,19 @@ export async function peersPeak(stage: Stage, seconds: number): Promise<number> 
 }
 
 function valuesOf(one: Latency): Record<string, number> {
-  const { latencyUs, lateUs, unanswered, wrong, drops, cpuUsPerQuery, queriesPerSecond, sent } = one;
+  const { latencyUs, lateUs, unanswered, wrong, drops, generatorDrops, cpuUsPerQuery, queriesPerSecond, sent } = one;
   return {
     ...{ p50Us: latencyUs.p50, p99Us: latencyUs.p99, p999Us: latencyUs.p999, mostUs: latencyUs.most },
-    ...{ sent, unanswered, wrong, drops, generatorLateP99Us: lateUs.p99, cpuUsPerQuery, queriesPerSecond },
+    ...{
+      sent,
+      unanswered,
+      wrong,
+      drops,
+      generatorDrops,
+      generatorLateP99Us: lateUs.p99,
+      cpuUsPerQuery,
+      queriesPerSecond,
+    },
   };
 }
 

@@ -50,7 +50,13 @@ export async function replace(stage: Stage, options: RunOptions): Promise<CaseRe
   await stop(ready);
   const values = {
     ...{ p99Us: outcome.latencyUs.p99, mostUs: outcome.latencyUs.most, sent: outcome.sent },
-    ...{ unanswered: outcome.unanswered, wrong: outcome.wrong, drops: dropped, published },
+    ...{
+      unanswered: outcome.unanswered,
+      wrong: outcome.wrong,
+      drops: dropped,
+      generatorDrops: outcome.generatorDrops,
+      published,
+    },
   };
   const samples = [{ case: 'replace', server: 'ufes', round: 1, load: load(), values }];
   return {
@@ -58,7 +64,7 @@ export async function replace(stage: Stage, options: RunOptions): Promise<CaseRe
     title: `${options.rounds} replacements of the process at half of its peak: p99, µs`,
     medians: medians(samples),
     samples,
-    more: { peak, replacementMs: tookMs, tcp },
+    more: { peak, replacementMs: tookMs, tcp, wrongBy: outcome.wrongBy, unansweredAt: outcome.unansweredAt },
     claims: [
       atMost('replace: queries unanswered', outcome.unanswered, 0),
       atMost('replace: answers of neither map', outcome.wrong, 0),
