@@ -2,6 +2,7 @@ import { createSocket } from 'node:dgram';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import type { Config } from '@ufes/core/config/schema.ts';
 import type { DesiredState } from '@ufes/core/desired.ts';
 import { OperatingError } from '@ufes/core/errors.ts';
 import type { Store } from '@ufes/core/ports.ts';
@@ -9,10 +10,12 @@ import { encodeMap } from '@ufes/core/steering/map.ts';
 import { publishArtefact } from '@ufes/io/artefact.ts';
 import { localBus } from '@ufes/io/bus.ts';
 import { type TestContext, testContext } from '@ufes/io/testing.ts';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { main } from './main.ts';
 import { type Answer, buildMap, desiredState, type QueryInit, query, readAnswer } from './testing.ts';
 
+/** How packets come in, in the suite that runs. */
+let udp: Config['dns']['udp'] = 'batched';
 const cleanups: (() => Promise<unknown> | unknown)[] = [];
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
@@ -60,13 +63,16 @@ const writer = async (): Promise<TestContext> => {
   return context;
 };
 
-async function startDns(shared: TestContext, change: { store?: Store } = {}) {
+async function startDns(shared: TestContext, change: { store?: Store } = {}, dns: Partial<Config['dns']> = {}) {
   const port = await freePort();
   const context = await testContext({
     node: 'dns',
     state: shared.state,
     bus: shared.bus,
-    config: { listeners: { ...shared.config.listeners, dns: [`127.0.0.1:${port}`] } },
+    config: {
+      listeners: { ...shared.config.listeners, dns: [`127.0.0.1:${port}`] },
+      dns: { ...shared.config.dns, threads: 2, udp, ...dns },
+    },
   });
   let ready: string | true = 'not told';
   const service = main({
@@ -95,7 +101,11 @@ const publishDesired = (context: TestContext, state = desired()) =>
   publishArtefact(context, 'desired', (version) => new TextEncoder().encode(JSON.stringify({ ...state, version })));
 const answers = (port: number, init: QueryInit = {}) => expect.poll(async () => (await ask(port, init)).answers);
 
-describe('dns', () => {
+describe.each(['batched', 'dgram'] as const)('dns, UDP %s', (source) => {
+  beforeEach(() => {
+    udp = source;
+  });
+
   it('SERVFAILs until there is a desired state, then answers it at once', async () => {
     const shared = await writer();
     const dns = await startDns(shared);

@@ -258,7 +258,7 @@ export interface Answer {
   readonly bytes: Uint8Array;
 }
 
-const plainWire: WireOptions = {
+export const plainWire: WireOptions = {
   nsid: new Uint8Array(0),
   cookies: true,
   rateLimit: { answersPerSecond: 0, slip: 2 },

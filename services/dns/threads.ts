@@ -97,7 +97,8 @@ class Thread {
   #worker: Worker | undefined;
   #state: () => Iterable<ToThread> = () => [];
   #sockets: readonly ThreadSocket[] | undefined;
-  #onAnswering: (() => void)[] = [];
+  #onAnswering: ((failed?: OperatingError) => void)[] = [];
+  #error = '';
   #stopping = false;
   #cancelRestart = () => {};
 
@@ -124,9 +125,10 @@ class Thread {
     const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData, name: `dns-${this.#number}` });
     this.#worker = worker;
     worker.on('message', (report: FromThread) => this.#heard(report));
-    worker.on('error', (error) =>
-      this.#init.log.error({ thread: this.#number, error: describeError(error) }, 'dns: thread failed'),
-    );
+    worker.on('error', (error) => {
+      this.#error = describeError(error);
+      this.#init.log.error({ thread: this.#number, error: this.#error }, 'dns: thread failed');
+    });
     worker.on('exit', () => this.#ended(worker));
     this.order(state());
     if (this.#sockets !== undefined) this.order([{ order: 'sockets', sockets: this.#sockets }]);
@@ -147,9 +149,10 @@ class Thread {
       const cancel = this.#init.clock.after(limits.dns.threadStartMs, () =>
         reject(new OperatingError('NOT_RUNNING', `thread ${this.#number} of dns does not start; its log says why`)),
       );
-      this.#onAnswering.push(() => {
+      this.#onAnswering.push((failed) => {
         cancel();
-        resolve();
+        if (failed === undefined) resolve();
+        else reject(failed);
       });
     });
   }
@@ -177,6 +180,8 @@ class Thread {
     if (this.#worker !== worker) return;
     this.gather();
     this.#worker = undefined;
+    const failed = new OperatingError('NOT_RUNNING', `thread ${this.#number} of dns ended: ${this.#error}`);
+    for (const tell of this.#onAnswering.splice(0)) tell(failed);
     if (this.#stopping) return;
     this.counters.answers.settle();
     this.#init.log.warn({ thread: this.#number }, 'dns: thread ended; starting it again');

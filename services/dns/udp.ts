@@ -1,7 +1,9 @@
 /** UDP by node:dgram: works everywhere node does. One socket an address, never shared: a second instance gets EADDRINUSE. */
 import { createSocket, type Socket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
+import { headerBytes } from '@ufes/core/dns/message.ts';
 import { parsePeer } from '@ufes/core/ip.ts';
+import { limits } from '@ufes/core/limits.ts';
 import type { Log } from '@ufes/core/ports.ts';
 import { type Endpoint, formatEndpoint } from '@ufes/io/address.ts';
 import { bindError } from './bind-error.ts';
@@ -20,11 +22,13 @@ export function createDgramSource(endpoint: Endpoint, answerer: AnswerFunction, 
       ipv6Only: type === 'udp6',
       // Peers are addresses already; without this node would queue a name look-up for each answer.
       lookup: (host, _options, done) => done(null, host, type === 'udp6' ? 6 : 4),
-      recvBufferSize: 4 << 20,
+      recvBufferSize: limits.dns.socketBufferBytes,
     });
     const bound = socket;
     bound.on('message', (packet, from) => {
-      const length = answerer.answer(packet, peerOf(from.address), false);
+      // Of one that is too long the header alone is taken, as the threads do.
+      const whole = packet.length > limits.dns.queryBytes ? packet.subarray(0, headerBytes) : packet;
+      const length = answerer.answer(whole, peerOf(from.address), false);
       // Copied: a send may be queued, and `out` belongs to the next query.
       if (length > 0) bound.send(Buffer.from(answerer.out.subarray(0, length)), from.port, from.address, ignore);
     });

@@ -7,6 +7,7 @@
  * Sockets are opened and closed by the main thread: this one can end, fail or give way to another without a packet lost.
  */
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { headerBytes } from '@ufes/core/dns/message.ts';
 import type { Peer } from '@ufes/core/ip.ts';
 import { limits } from '@ufes/core/limits.ts';
 import { decodeMap, type SteeringMap, withBuckets } from '@ufes/core/steering/map.ts';
@@ -93,8 +94,9 @@ class AnswerThread {
     // Of each batch one steered answer is remembered: all in quiet times, a sample under load.
     this.#answerer.remembers = true;
     for (let slot = 0; slot < count; slot++) {
-      // A datagram that was cut is answered as what its header says: FORMERR, or silence.
-      const length = socket.length[slot]! < 0 ? 12 : socket.length[slot]!;
+      // Of one that is too long, cut or not, the header alone is taken: FORMERR, or silence.
+      const received = socket.length[slot]!;
+      const length = received < 0 || received > limits.dns.queryBytes ? headerBytes : received;
       readPeer(socket.names, slot * 32, this.#peer);
       const at = slot * inBytes;
       const to = slot * outBytes;

@@ -93,8 +93,8 @@ export function prepareService(
   return {
     service,
     row,
-    group: map?.groups.find((one) => one.key === key),
-    geo: isSteeredByGeo ? undefined : map?.groups.find((one) => one.key === geoKey(key)),
+    group: groupOf(map, key),
+    geo: isSteeredByGeo ? undefined : groupOf(map, geoKey(key)),
     population: map?.population,
     candidateOfMapPop: Uint8Array.from(map?.pops ?? [], (id) => candidateOf(popIds.indexOf(id))),
     candidateOfPop,
@@ -115,6 +115,19 @@ export function prepareService(
     roomSalts: Int32Array.from(candidates, ({ pop }) => saltOf(`room ${popIds[pop]}`)),
     ignoresSubnet: service.ignoreSubnet === true,
   };
+}
+
+/** A map's groups by key, made once a map: there may be as many as services. */
+const groupsByKey = new WeakMap<SteeringMap, ReadonlyMap<string, MapGroup>>();
+
+function groupOf(map: SteeringMap | undefined, key: string): MapGroup | undefined {
+  if (map === undefined) return undefined;
+  let groups = groupsByKey.get(map);
+  if (groups === undefined) {
+    groups = new Map(map.groups.map((group) => [group.key, group]));
+    groupsByKey.set(map, groups);
+  }
+  return groups.get(key);
 }
 
 /** Key of the group with the same candidates and origin that ranks by distance alone. */

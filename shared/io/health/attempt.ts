@@ -2,7 +2,8 @@
  * One health check: a fresh connection, a hard time-out over all of it, and what came of it.
  *
  * tcp: the connection is accepted. http, https: GET answers 2xx or one of the expected statuses, and its body ends or
- * reaches the bound in time, with the expected text in it. https verifies the certificate by the given CA but not by
+ * reaches the bound in time, with the expected text in it. Most https checks resume the TLS session of the one before,
+ * at half the cost; every tenth does not. https verifies the certificate by the given CA but not by
  * name: what is checked is the node behind an address, and every node of ours has a certificate of our CA. load: what the
  * PoP's edge said last of its load is within bounds; no connection is made.
  */
@@ -115,14 +116,40 @@ function whereTo(target: CheckTarget): { host: string; port: number } {
   return { host: target.address, port: target.port };
 }
 
+/** One check in so many shakes hands in full, and so reads and verifies the certificate; the others resume its session. */
+const fullEvery = 10;
+interface Resumable {
+  session: Buffer | undefined;
+  readonly secureContext: SecureContext | undefined;
+  /** Checks since the last full handshake. */
+  resumed: number;
+}
+const resumables = new WeakMap<CheckTarget, Resumable>();
+
+/** The session to resume: verified under this very trust, and not too often since. */
+function resumableOf(target: CheckTarget, secureContext: SecureContext | undefined): Resumable {
+  const known = resumables.get(target);
+  if (known !== undefined && known.secureContext === secureContext && ++known.resumed < fullEvery) return known;
+  const fresh: Resumable = { session: undefined, secureContext, resumed: 0 };
+  resumables.set(target, fresh);
+  return fresh;
+}
+
 function secureConnect(target: CheckTarget, secureContext: SecureContext | undefined): TLSSocket {
-  return tlsConnect({
+  const resumable = resumableOf(target, secureContext);
+  const { session } = resumable;
+  const socket = tlsConnect({
     ...whereTo(target),
+    ...(session === undefined ? {} : { session }),
     ...(target.host === undefined ? {} : { servername: target.host }),
     ...(secureContext === undefined ? {} : { secureContext }),
     rejectUnauthorized: target.trust !== 'anyone',
     checkServerIdentity: () => undefined,
   });
+  socket.on('session', (next) => {
+    resumable.session = next;
+  });
+  return socket;
 }
 
 function judge(target: CheckTarget, response: IncomingMessage, verdict: (error?: string) => void): void {

@@ -112,6 +112,23 @@ describe('one check', () => {
     expect(await check({ ...target, trust: () => undefined })).toBe('void');
   });
 
+  it('https: resumes the session of the check before, and verifies anew each tenth time', async () => {
+    const resumed: boolean[] = [];
+    const server = createHttpsServer(
+      { key: testCertificate.key, cert: testCertificate.certificate },
+      (_, response) => void response.end('ready'),
+    );
+    server.on('secureConnection', (socket) => resumed.push(socket.isSessionReused()));
+    const port = await listen(server);
+    const trusted = createSecureContext({ ca: testCertificate.certificate });
+    const target: CheckTarget = { id: 'x', kind: 'https', address: '127.0.0.1', port, trust: () => trusted };
+    for (let i = 0; i < 20; i++) expect(await attempt(target, 2_000, systemClock).done).toMatchObject({ ok: true });
+    expect(resumed.map((one, i) => (one ? -1 : i)).filter((i) => i >= 0)).toEqual([0, 10]);
+    const others = createSecureContext({ ca: [] });
+    const doubted: CheckTarget = { ...target, trust: () => others };
+    expect(await attempt(doubted, 2_000, systemClock).done).toMatchObject({ ok: false });
+  });
+
   it('is void when this process stood still past the time-out, because the answer may be waiting', async () => {
     const clock = new ManualClock();
     const port = await listen(createServer(() => {}));
