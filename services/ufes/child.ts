@@ -59,6 +59,7 @@ function send(message: FromChild): void {
 }
 
 function runAsChild(): void {
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   let stop: StopNode | undefined;
   let stopping = false;
   const end = async (isReplaced = false) => {

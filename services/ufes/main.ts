@@ -37,6 +37,8 @@ const commands: Record<string, Command> = {
 };
 
 export async function run(args: readonly string[]): Promise<number> {
+  // `ufes status | head`: who read enough has gone. Nothing that cannot be said is a reason to crash.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   const [first = 'help', ...rest] = args;
   const isHelp = ['help', '--help', '-h'].includes(first);
   const name = isHelp ? rest[0] : first;

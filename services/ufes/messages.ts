@@ -27,7 +27,7 @@ export type FromChild =
 export interface ProcessStatus {
   readonly node: string;
   readonly pid: number | undefined;
-  readonly state: 'starting' | 'ready' | 'not ready' | 'restarting' | 'failed on purpose' | 'stopped';
+  readonly state: 'starting' | 'ready' | 'not ready' | 'restarting' | 'failed on purpose';
   readonly why: string;
   readonly restarts: number;
   readonly upMs: number;

@@ -2,8 +2,7 @@
  * The process tree: starts a process per node, restarts what exited at once and then with back-off, and what has not
  * answered for limits.supervisor.hungMs. Relays wake-ups between processes. A node failed on purpose stays down.
  */
-import { type ChildProcess, fork } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
+import type { ChildProcess } from 'node:child_process';
 import type { Config } from '@ufes/core/config/schema.ts';
 import { OperatingError } from '@ufes/core/errors.ts';
 import { limits } from '@ufes/core/limits.ts';
@@ -11,8 +10,12 @@ import type { Clock, Component, Log } from '@ufes/core/ports.ts';
 import { wakeRelay } from '@ufes/io/bus.ts';
 import type { FromChild, Init, ProcessStatus, ToChild } from './messages.ts';
 
+const pingMs = 1_000;
+
 interface Process {
   readonly node: string;
+  /** What it is to be; what it is, is `state`. */
+  wanted: 'up' | 'down' | 'gone';
   child: ChildProcess | undefined;
   /** Under way to take the child's place. */
   successor: ChildProcess | undefined;
@@ -20,7 +23,8 @@ interface Process {
   why: string;
   restarts: number;
   startedAtMs: number;
-  answeredAtMs: number;
+  /** Pings since the last answer. Counted, not timed: a supervisor that stood still itself has sent none. */
+  missedPings: number;
   rssBytes: number;
   backoffMs: number;
   cancelRestart: (() => void) | undefined;
@@ -35,6 +39,8 @@ export interface SupervisorOptions {
   readonly logLevel: string;
   readonly clock: Clock;
   readonly log: Log;
+  /** Starts the process of a node, with a channel. */
+  readonly fork: (node: string) => ChildProcess;
   /** An operating error that ended a node: shown to the person at the terminal. */
   readonly onFatal: (node: string, code: string, message: string) => void;
 }
@@ -44,7 +50,7 @@ export class Supervisor implements Component {
   readonly #processes = new Map<string, Process>();
   readonly #relay = wakeRelay();
   /** Processes that left the configuration and have not gone yet. */
-  readonly #leaving = new Set<Promise<void>>();
+  readonly #leaving = new Map<string, Promise<void>>();
   #stopping = false;
   #cancelPing: (() => void) | undefined;
   #config: Config;
@@ -56,7 +62,7 @@ export class Supervisor implements Component {
 
   async start(): Promise<void> {
     for (const node of this.#options.nodes) this.#add(node);
-    this.#cancelPing = this.#options.clock.every(1000, () => this.#ping());
+    this.#cancelPing = this.#options.clock.every(pingMs, () => this.#ping());
   }
 
   /** Starts and stops what a changed configuration asks for; new processes get the new one. */
@@ -66,9 +72,9 @@ export class Supervisor implements Component {
     for (const [node, process] of this.#processes) {
       if (nodes.includes(node)) continue;
       this.#processes.delete(node);
-      process.state = 'stopped';
-      const gone = this.#end(process).finally(() => this.#leaving.delete(gone));
-      this.#leaving.add(gone);
+      process.wanted = 'gone';
+      const gone = this.#end(process).finally(() => this.#leaving.delete(node));
+      this.#leaving.set(node, gone);
     }
   }
 
@@ -78,28 +84,33 @@ export class Supervisor implements Component {
 
   status(): ProcessStatus[] {
     const nowMs = this.#options.clock.nowMs();
-    return [...this.#processes.values()].map(({ node, child, state, why, restarts, startedAtMs, rssBytes }) => ({
-      node,
-      pid: child?.pid,
-      state,
-      why,
-      restarts,
-      upMs: child ? nowMs - startedAtMs : 0,
-      rssBytes,
-    }));
+    return [...this.#processes.values()].map(
+      ({ node, child, wanted, state, why, restarts, startedAtMs, rssBytes }) => ({
+        node,
+        pid: child?.pid,
+        state: wanted === 'down' ? 'failed on purpose' : state,
+        why: wanted === 'down' ? 'ufes fail' : why,
+        restarts,
+        upMs: child ? nowMs - startedAtMs : 0,
+        rssBytes,
+      }),
+    );
   }
 
   /** Kills a node and holds it down, or lets it live again. False when there is no such node. */
   hold(node: string, down: boolean): boolean {
     const process = this.#processes.get(node);
     if (process === undefined) return false;
-    if (down && process.state !== 'failed on purpose') {
-      process.state = 'failed on purpose';
-      process.why = 'ufes fail';
+    if (down && process.wanted === 'up') {
+      process.wanted = 'down';
       process.cancelRestart?.();
       process.child?.kill('SIGKILL');
     }
-    if (!down && process.state === 'failed on purpose') this.#launch(process);
+    if (!down && process.wanted === 'down') {
+      process.wanted = 'up';
+      // Else its exit, which is on its way, launches it again.
+      if (process.child === undefined) this.#launch(process);
+    }
     return true;
   }
 
@@ -141,7 +152,7 @@ export class Supervisor implements Component {
     process.state = 'ready';
     process.why = '';
     process.startedAtMs = clock.nowMs();
-    process.answeredAtMs = clock.nowMs();
+    process.missedPings = 0;
     log.info({ node: process.node, pid: child.pid, before: before.pid }, 'process replaced');
     const cancel = clock.after(limits.supervisor.stopMs, () => before.kill('SIGKILL'));
     before.once('exit', cancel);
@@ -152,7 +163,10 @@ export class Supervisor implements Component {
     this.#stopping = true;
     this.#cancelPing?.();
     for (const { successor } of this.#processes.values()) successor?.kill('SIGKILL');
-    await Promise.all([...this.#leaving, ...[...this.#processes.values()].map((process) => this.#end(process))]);
+    await Promise.all([
+      ...this.#leaving.values(),
+      ...[...this.#processes.values()].map((process) => this.#end(process)),
+    ]);
   }
 
   /** Says stop, and kills what has not gone when the bound is near. */
@@ -173,19 +187,23 @@ export class Supervisor implements Component {
   #add(node: string): void {
     const process: Process = {
       node,
+      wanted: 'up',
       child: undefined,
       successor: undefined,
       state: 'starting',
       why: '',
       restarts: 0,
       startedAtMs: 0,
-      answeredAtMs: 0,
+      missedPings: 0,
       rssBytes: 0,
       backoffMs: 0,
       cancelRestart: undefined,
     };
     this.#processes.set(node, process);
-    this.#launch(process);
+    const before = this.#leaving.get(node);
+    if (before === undefined) this.#launch(process);
+    // One that left a moment ago still has its sockets.
+    else void before.then(() => process.wanted === 'up' && !this.#stopping && this.#launch(process));
   }
 
   #launch(process: Process): void {
@@ -194,14 +212,12 @@ export class Supervisor implements Component {
     process.state = 'starting';
     process.why = '';
     process.startedAtMs = clock.nowMs();
-    process.answeredAtMs = clock.nowMs();
+    process.missedPings = 0;
   }
 
   #fork(process: Process, replaces: boolean): ChildProcess {
     const { configFolder, configPath, state, logLevel } = this.#options;
-    const child = fork(fileURLToPath(new URL('./child.ts', import.meta.url)), [process.node], {
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-    });
+    const child = this.#options.fork(process.node);
     this.#relay.attach(child);
     child.on('message', (message: FromChild | { ufes: 'wake' }) => {
       if (message.ufes !== 'wake') this.#heard(process, child, message);
@@ -227,7 +243,7 @@ export class Supervisor implements Component {
   #heard(process: Process, child: ChildProcess, message: FromChild): void {
     if (process.child !== child) return;
     if (message.ufes === 'pong') {
-      process.answeredAtMs = this.#options.clock.nowMs();
+      process.missedPings = 0;
       process.rssBytes = message.rssBytes;
     } else if (message.ufes === 'ready') {
       process.state = message.ok ? 'ready' : 'not ready';
@@ -245,7 +261,7 @@ export class Supervisor implements Component {
     process.rssBytes = 0;
     // Left for its successor, who says so in a moment, or fails.
     if (process.successor !== undefined) return;
-    if (this.#stopping || process.state === 'failed on purpose' || process.state === 'stopped') return;
+    if (this.#stopping || process.wanted !== 'up') return;
     process.restarts++;
     process.state = 'restarting';
     process.why ||= signal ? `killed by ${signal}` : `exited with ${code}`;
@@ -259,14 +275,10 @@ export class Supervisor implements Component {
   }
 
   #ping(): void {
-    const nowMs = this.#options.clock.nowMs();
     for (const process of this.#processes.values()) {
       if (process.child === undefined) continue;
-      if (nowMs - process.answeredAtMs > limits.supervisor.hungMs) {
-        this.#options.log.error(
-          { node: process.node, silentMs: nowMs - process.answeredAtMs },
-          'process hangs; killing it',
-        );
+      if (++process.missedPings * pingMs > limits.supervisor.hungMs) {
+        this.#options.log.error({ node: process.node, pings: process.missedPings }, 'process hangs; killing it');
         process.why = `did not answer for ${limits.supervisor.hungMs / 1000} s`;
         process.child.kill('SIGKILL');
       } else this.#tell(process, { ufes: 'ping' });

@@ -2,7 +2,9 @@
  * The process tree of `ufes up`: which nodes a configuration asks for, from start to Ctrl-C. PoPs follow the desired state
  * in service, so that the one reader of a changed configuration is the controller.
  */
+import { type ChildProcess, fork } from 'node:child_process';
 import { resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { Config } from '@ufes/core/config/schema.ts';
 import type { DnsState } from '@ufes/core/dashboard.ts';
 import type { DesiredState } from '@ufes/core/desired.ts';
@@ -39,6 +41,12 @@ function nodesOf(config: Config, demo: boolean): string[] {
   return ['controller', 'dns', 'probe', 'mapper', ...edges, ...dashboard, ...extra];
 }
 
+const program = fileURLToPath(new URL('./child.ts', import.meta.url));
+
+function forkNode(node: string): ChildProcess {
+  return fork(program, [node], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+}
+
 /** Runs until SIGINT or SIGTERM; resolves to the exit code. */
 export async function runTree(init: TreeInit): Promise<number> {
   const { path, config, folder, demo, logLevel } = init;
@@ -51,7 +59,7 @@ export async function runTree(init: TreeInit): Promise<number> {
   const onFatal = (node: string, code: string, message: string) =>
     process.stderr.write(`${red(`ufes ${node}`)}: ${message} (${code}); will try again\n`);
   const { clock, log } = context;
-  const supervisor = new Supervisor({ ...base, nodes: nodesOf(config, demo), clock, log, onFatal });
+  const supervisor = new Supervisor({ ...base, nodes: nodesOf(config, demo), clock, log, fork: forkNode, onFatal });
   addRoutes(context, supervisor);
   await listenAdmin(context);
   const stopped = new Promise<void>((done) => {

@@ -3,9 +3,10 @@ import type { Log } from '@ufes/core/ports.ts';
 import { destination, type Logger, pino } from 'pino';
 
 export function createLog(fields: object, level: string): Log {
-  return wrap(
-    pino({ level, base: fields, timestamp: pino.stdTimeFunctions.isoTime }, destination({ dest: 2, sync: true })),
-  );
+  const stderr = destination({ dest: 2, sync: true });
+  // A full disk or a closed terminal loses lines, not the service.
+  stderr.on('error', () => {});
+  return wrap(pino({ level, base: fields, timestamp: pino.stdTimeFunctions.isoTime }, stderr));
 }
 
 function wrap(logger: Logger): Log {
