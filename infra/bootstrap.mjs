@@ -86,17 +86,29 @@ async function installPackages() {
   // Engine warnings are about the system's Node; ufes runs on the one that is being installed.
   // `install --no-save` keeps to the lockfile as `ci` does, but forgives optional packages of other platforms that a
   // registry mirror does not carry.
-  const args = ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error', '--include=dev', '--include=optional'];
+  const args = [
+    'install',
+    '--no-save',
+    '--no-audit',
+    '--no-fund',
+    '--loglevel=error',
+    '--include=dev',
+    '--include=optional',
+  ];
   const { code, said } = await run(command, [...before, ...args], 'npm install');
   if (code !== 0) {
     process.stderr.write(said);
-    say(`npm install failed (exit ${code}). It needs the npm registry, or its cache; run it again when that is reachable.`);
+    say(
+      `npm install failed (exit ${code}). It needs the npm registry, or its cache; run it again when that is reachable.`,
+    );
     process.exit(1);
   }
   const node = spawnSync(join(root, 'node_modules', '.bin', 'node'), ['--version'], { encoding: 'utf8' });
   const major = Number((node.status === 0 ? node.stdout : process.version).replace('v', '').split('.')[0]);
   if (major < nodeMajorLeast) {
-    say(`no pinned Node for ${process.platform}-${process.arch}: put Node ${nodeMajorLeast} or newer on PATH (found ${process.version}).`);
+    say(
+      `no pinned Node for ${process.platform}-${process.arch}: put Node ${nodeMajorLeast} or newer on PATH (found ${process.version}).`,
+    );
     process.exit(1);
   }
   writeFileSync(stampFile, stamp());
