@@ -109,6 +109,8 @@ describe('requests', () => {
     [['Content-Length', '1', 'Transfer-Encoding', 'chunked'], 'bad-header'],
     [['Content-Length', '1', 'Content-Length', '1'], 'bad-header'],
     [['Content-Length', '+1'], 'bad-header'],
+    [['Content-Length', '9'.repeat(15)], undefined],
+    [['Content-Length', '1'.repeat(16)], 'bad-header'],
     [['Transfer-Encoding', 'chunked', 'Transfer-Encoding', 'chunked'], 'bad-header'],
     [['Transfer-Encoding', 'gzip, chunked'], 'transfer-coding'],
     [['Transfer-Encoding', 'identity'], 'transfer-coding'],

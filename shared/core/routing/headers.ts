@@ -32,7 +32,8 @@ const ours = new Set([
 ]);
 
 const requestIdPattern = /^[A-Za-z0-9._-]{1,64}$/;
-const digits = /^[0-9]{1,16}$/;
+/** Up to 15: every such number is exact in every reader, and no body is longer. */
+const digits = /^[0-9]{1,15}$/;
 
 export interface RequestFacts {
   /** `http` or `https`, as the client came. */

@@ -31,7 +31,7 @@ export interface ConnectionsOptions {
   readonly closing: () => boolean;
   readonly onExchange: (exchange: Exchange) => void;
   readonly onUpgrade: (exchange: Exchange, upgrade: Upgrade) => void;
-  /** A request that node's parser refused. */
+  /** A request that was answered before it became an exchange. */
   readonly onRefused: (reason: Reason) => void;
 }
 
@@ -99,7 +99,10 @@ export function createConnections(options: ConnectionsOptions): Connections {
     (request, response) => {
       const connection = connections.get(request.socket);
       if (connection === undefined) return void request.socket.destroy();
-      options.onExchange(new Http1Exchange(connection, request, response, clock.monotonicMs()));
+      // What follows a request whose end is in doubt may be part of it: its answer is the last.
+      if (connection.last?.problem !== undefined) return;
+      connection.last = new Http1Exchange(connection, request, response, clock.monotonicMs());
+      options.onExchange(connection.last);
     },
   );
   http1.maxHeadersCount = 0; // node would drop the excess without a word; admit counts
@@ -123,10 +126,19 @@ export function createConnections(options: ConnectionsOptions): Connections {
   http1.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     const reason = refusal(error.code);
     if (reason === undefined || !socket.writable) return void socket.destroy();
-    options.onRefused(reason);
+    const { inFlight = 0, last } = connections.get(socket) ?? {};
+    if (inFlight === 0) {
+      options.onRefused(reason);
+      socket.end(rawAnswer(reason));
+    } else if (inFlight === 1 && last?.responded === false && last.onInvalid !== undefined) last.onInvalid();
     // In the middle of an answer nothing sensible can be said any more.
+    else socket.destroy();
+  });
+  http1.on('connect', (_request: IncomingMessage, socket: Duplex) => {
+    // Node has taken its HTTP off the socket: of answers under way nothing more can be said.
     if ((connections.get(socket)?.inFlight ?? 0) > 0) return void socket.destroy();
-    socket.end(rawAnswer(reason));
+    options.onRefused('method-unsupported');
+    socket.end(rawAnswer('method-unsupported'), () => socket.destroy());
   });
   // Starts node's check of header time-outs, which otherwise begins when a server listens by itself.
   http1.emit('listening');
@@ -198,6 +210,8 @@ class Connection implements ClientConnection {
   requests = 0;
   closing = false;
   session: ServerHttp2Session | undefined;
+  /** The newest exchange over HTTP/1.x. */
+  last: Exchange | undefined;
   readonly #socket: Socket;
   #inFlight = 0;
   #closeWhenIdle = false;
@@ -221,7 +235,7 @@ class Connection implements ClientConnection {
   announceClose(): void {
     this.closing = true;
     // RFC 9113 §6.8: first with the highest stream number, so that requests on their way are still taken.
-    if (this.session?.closed === false) this.session.goaway(0, 2 ** 31 - 1);
+    if (this.session?.closed === false && !this.session.destroyed) this.session.goaway(0, 2 ** 31 - 1);
   }
 
   closeWhenIdle(): void {
@@ -263,4 +277,5 @@ const statusTexts: Readonly<Record<number, string>> = {
   400: 'Bad Request',
   408: 'Request Timeout',
   431: 'Request Header Fields Too Large',
+  501: 'Not Implemented',
 };

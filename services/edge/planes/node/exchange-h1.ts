@@ -1,14 +1,17 @@
 /** An exchange over HTTP/1.x: node's request and response objects. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Fields } from '@ufes/core/routing/headers.ts';
+import type { Reason } from '@ufes/core/routing/reasons.ts';
 import { BodyRelay, type ClientConnection, type Exchange } from './exchange.ts';
 
 export class Http1Exchange implements Exchange {
   readonly connection: ClientConnection;
   readonly startMs: number;
   readonly hasBody: boolean;
+  readonly problem: Reason | undefined;
   onDrain: (() => void) | undefined;
   onClose: (() => void) | undefined;
+  onInvalid: (() => void) | undefined;
   closed = false;
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
@@ -20,6 +23,9 @@ export class Http1Exchange implements Exchange {
     this.#response = response;
     const length = request.headers['content-length'];
     this.hasBody = request.headers['transfer-encoding'] !== undefined || (length !== undefined && length !== '0');
+    this.problem = problemOf(request);
+    // Where the request ends is in doubt: nothing after it is read.
+    if (this.problem !== undefined) connection.closing = true;
     response.on('drain', () => this.onDrain?.());
     response.on('close', () => {
       this.closed = true;
@@ -87,6 +93,12 @@ export class Http1Exchange implements Exchange {
   reset(): void {
     this.#request.socket.destroy();
   }
+}
+
+/** What node's parser lets through: versions that are not written this way, and RFC 9112 §6.1's faulty framing. */
+function problemOf({ httpVersion, headers }: IncomingMessage): Reason | undefined {
+  if (httpVersion !== '1.1' && httpVersion !== '1.0') return 'bad-request';
+  return httpVersion === '1.0' && headers['transfer-encoding'] !== undefined ? 'bad-header' : undefined;
 }
 
 function pairs(name: string, value: string | string[]): [string, string][] {

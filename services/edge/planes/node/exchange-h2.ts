@@ -12,8 +12,11 @@ export class Http2Exchange implements Exchange {
   readonly httpVersion = '2.0';
   readonly rawHeaders: readonly string[];
   readonly hasBody: boolean;
+  readonly problem = undefined;
   onDrain: (() => void) | undefined;
   onClose: (() => void) | undefined;
+  /** Never called: what HTTP/2 cannot read ends the stream or the session. */
+  onInvalid: (() => void) | undefined;
   responded = false;
   readonly #stream: ServerHttp2Stream;
   #trailers: Fields | undefined;
@@ -34,7 +37,7 @@ export class Http2Exchange implements Exchange {
       else if (name === ':path') target = rawHeaders[i + 1]!;
       else if (name === ':authority') authority = rawHeaders[i + 1]!;
       else if (name === 'host') host = rawHeaders[i + 1]!;
-      else if (name === 'expect' && rawHeaders[i + 1] === '100-continue') stream.additionalHeaders({ ':status': 100 });
+      else if (name === 'expect' && rawHeaders[i + 1] === '100-continue') this.inform(100, {});
     }
     this.method = method;
     this.target = target;
@@ -42,13 +45,14 @@ export class Http2Exchange implements Exchange {
     const agree = host === undefined || authority === undefined || host.toLowerCase() === authority.toLowerCase();
     this.authority = agree ? (authority ?? host) : '';
     stream.on('drain', () => this.onDrain?.());
-    stream.on('wantTrailers', () => stream.sendTrailers(this.#trailers ?? {}));
+    stream.on('wantTrailers', () => this.#sendTrailers());
     stream.on('finish', () => this.#stopReading());
     stream.on('error', () => {}); // 'close' follows and is where it is dealt with
     stream.on('close', () => this.onClose?.());
     if (!this.hasBody) stream.resume();
   }
 
+  /** A stream may be reset before it is announced here. */
   get closed(): boolean {
     return this.#stream.closed || this.#stream.destroyed;
   }
@@ -75,6 +79,16 @@ export class Http2Exchange implements Exchange {
   end(trailers?: Fields): void {
     this.#trailers = trailers;
     this.#stream.end();
+  }
+
+  /** Trailers that HTTP/2 cannot say are left out (RFC 9110 §6.5): here nobody would catch what it throws. */
+  #sendTrailers(): void {
+    if (this.closed) return;
+    try {
+      this.#stream.sendTrailers(this.#trailers ?? {});
+    } catch {
+      this.#stream.sendTrailers({});
+    }
   }
 
   /** RFC 9113 §8.1: a whole answer before the end of the request is followed by RST_STREAM with NO_ERROR. */

@@ -9,6 +9,7 @@
  */
 import { Readable } from 'node:stream';
 import type { Fields } from '@ufes/core/routing/headers.ts';
+import type { Reason } from '@ufes/core/routing/reasons.ts';
 
 export interface ClientConnection {
   /** Of the client; v4-mapped addresses as IPv4. */
@@ -41,11 +42,15 @@ export interface Exchange {
   /** Flat; HTTP/2 pseudo-headers included. */
   readonly rawHeaders: readonly string[];
   readonly hasBody: boolean;
+  /** What is wrong with the request as its protocol framed it. */
+  readonly problem: Reason | undefined;
   readonly startMs: number;
   readonly responded: boolean;
   readonly closed: boolean;
   onDrain: (() => void) | undefined;
   onClose: (() => void) | undefined;
+  /** The rest of the request cannot be read; called only while there is no answer. Unset: the connection is cut. */
+  onInvalid: (() => void) | undefined;
   /** May be taken again as long as nothing has been read from the one before. */
   body(): BodyRelay;
   inform(status: number, fields: Fields): void;

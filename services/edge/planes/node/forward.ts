@@ -38,6 +38,7 @@ export interface ForwardHooks {
 
 const idempotent = new Set(['GET', 'HEAD', 'OPTIONS']);
 const clientGone = new Error('the client went away');
+const clientInvalid = new Error('the client sent a body that cannot be read');
 const timedOut = new Error('the origin did not answer in time');
 
 export class Forward implements Dispatcher.DispatchHandler {
@@ -68,6 +69,7 @@ export class Forward implements Dispatcher.DispatchHandler {
     const { exchange, timeoutMs } = this.request;
     exchange.onClose = () => this.#clientClosed();
     exchange.onDrain = () => this.#clientDrained();
+    exchange.onInvalid = () => this.#refuse('bad-request', clientInvalid);
     this.#cancelTimer = this.#hooks.clock.after(timeoutMs, () => this.#refuse('origin-timeout', timedOut));
     this.#attempt();
   }
@@ -99,8 +101,12 @@ export class Forward implements Dispatcher.DispatchHandler {
     fields: Record<string, string | string[] | undefined>,
   ): void {
     const { exchange } = this.request;
-    if (status < 200) {
-      if (status === 103) exchange.inform(status, cleanResponse(fields));
+    if (status >= 100 && status < 200) {
+      if (status === 103) this.#inform(fields);
+      return;
+    }
+    if (!isFinalStatus(status)) {
+      this.#refuse('origin-invalid', new RangeError(`status ${status}`));
       return;
     }
     this.headersMs = this.#hooks.clock.monotonicMs();
@@ -115,6 +121,13 @@ export class Forward implements Dispatcher.DispatchHandler {
     } catch (error) {
       controller.abort(error instanceof Error ? error : new Error(String(error)));
     }
+  }
+
+  /** Hints only: what cannot be said to the client is left out, and the answer still comes. */
+  #inform(fields: Record<string, string | string[] | undefined>): void {
+    try {
+      this.request.exchange.inform(103, cleanResponse(fields));
+    } catch {}
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -195,6 +208,11 @@ export class Forward implements Dispatcher.DispatchHandler {
     this.#cancelTimer();
     if (this.endpoint !== undefined) this.endpoint.inFlight--;
   }
+}
+
+/** RFC 9110 §15: outside these nothing is defined, and neither protocol towards the client carries all of it. */
+export function isFinalStatus(status: number): boolean {
+  return status >= 200 && status <= 599;
 }
 
 const retryable: ReadonlySet<Reason> = new Set(['origin-connect', 'origin-reset', 'origin-timeout']);

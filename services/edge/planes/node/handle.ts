@@ -204,7 +204,7 @@ export function createHandler(options: HandlerOptions): Handler {
 }
 
 function admit(exchange: Exchange): Admitted | Reason {
-  const refused = checkRequestHeaders(exchange.rawHeaders);
+  const refused = exchange.problem ?? checkRequestHeaders(exchange.rawHeaders);
   if (refused !== undefined) return refused;
   const target = normaliseTarget(exchange.method, exchange.target);
   if (typeof target === 'string') return target === 'bad-authority' ? 'bad-host' : 'bad-path';

@@ -201,6 +201,74 @@ describe('forwarding', () => {
     expect(text).toMatch(/^HTTP\/1.1 103 [\s\S]*preload[\s\S]*HTTP\/1.1 200 OK[\s\S]*late/);
   });
 
+  it('drops 103 that cannot be passed on, and the answer still comes', async () => {
+    const hinting = await startRawOrigin((socket) =>
+      socket.on('data', () =>
+        socket.write(
+          'HTTP/1.1 103 Early Hints\r\nLink: nonsense\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate',
+        ),
+      ),
+    );
+    const one = await startEdge({
+      origins: { eu: [hinting.endpoint] },
+      hosts: [host('www.shop.example', prefix('/', 'eu'))],
+    });
+    const session = await openH2(one);
+    for (const answer of [await ask1(one), await ask2(session)]) {
+      expect(answer).toMatchObject({ status: 200, body: 'late' });
+    }
+    session.close();
+    await one.close();
+    await hinting.close();
+  });
+
+  it.each(['099', '600', '999'])('refuses an answer of status %s, to a WebSocket too', async (status) => {
+    const odd = await startRawOrigin((socket) =>
+      socket.on('data', () => socket.end(`HTTP/1.1 ${status} X\r\nContent-Length: 0\r\n\r\n`)),
+    );
+    const one = await startEdge({
+      origins: { eu: [odd.endpoint] },
+      hosts: [host('www.shop.example', prefix('/', 'eu'))],
+    });
+    const upgrade =
+      'GET / HTTP/1.1\r\nHost: www.shop.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n';
+    expect(await raw(one, upgrade)).toMatch(/^HTTP\/1.1 502 [\s\S]*ufes-reason: origin-invalid/);
+    const session = await openH2(one);
+    for (const answer of [await ask1(one), await ask2(session)]) {
+      expect(answer).toMatchObject({ status: 502, headers: { 'ufes-reason': 'origin-invalid' } });
+    }
+    session.close();
+    expect(one.plane.stats().inFlight).toBe(0);
+    await one.close();
+    await odd.close();
+  });
+
+  it('survives trailers that are said twice, and streams reset as they open', async () => {
+    const odd = await startRawOrigin((socket) =>
+      socket.on('data', () =>
+        socket.write(
+          'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nEtag: "1"\r\nEtag: "2"\r\nAge: 1\r\nAge: 2\r\nx-a: \xff\r\n\r\n',
+          'latin1',
+        ),
+      ),
+    );
+    const one = await startEdge({
+      origins: { eu: [odd.endpoint] },
+      hosts: [host('www.shop.example', prefix('/', 'eu'))],
+    });
+    const session = await openH2(one);
+    for (let i = 0; i < 20; i++) {
+      const reset = session.request({ ':path': '/', ':authority': 'www.shop.example', expect: '100-continue' });
+      reset.on('error', () => {});
+      reset.close(8); // CANCEL
+    }
+    expect(await ask2(session)).toMatchObject({ status: 200, body: 'x' });
+    expect(await ask1(one)).toMatchObject({ status: 200, body: 'x' });
+    session.close();
+    await one.close();
+    await odd.close();
+  });
+
   it('keeps memory flat for a large body and a slow reader, and loses no byte', async () => {
     const size = 64 << 20;
     const big = await startOrigin((_request, response) => {
@@ -402,6 +470,36 @@ describe('smuggling', () => {
     const smuggled = seen.slice(before).filter((one) => one.url === '/smuggled');
     expect(smuggled.length).toBeLessThanOrEqual(1);
     for (const one of smuggled) expect(one.headers['x-b']).toBeUndefined();
+  });
+
+  it.each([
+    ['CONNECT', `CONNECT www.shop.example:443 HTTP/1.1\r\n${head}\r\n`, '501', 'method-unsupported'],
+    ['a version of another framing', `GET /x HTTP/2.0\r\n${head}\r\n`, '400', 'bad-request'],
+    ['HTTP/0.9 with headers', `GET /x HTTP/0.9\r\n${head}\r\n`, '400', 'bad-request'],
+    [
+      'Transfer-Encoding before it was known',
+      `POST /echo HTTP/1.0\r\n${head}Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n`,
+      '400',
+      'bad-header',
+    ],
+    [
+      'a length that readers round',
+      `POST /echo HTTP/1.1\r\n${head}Content-Length: 9007199254740993\r\n\r\nx`,
+      '400',
+      'bad-header',
+    ],
+    [
+      'a body whose chunks break off',
+      `POST /silent HTTP/1.1\r\n${head}Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\nZZ\r\n`,
+      '400',
+      'bad-request',
+    ],
+  ])('%s is refused with a reason, and the connection ends', async (_name, bytes, status, reason) => {
+    const before = seen.length;
+    const text = await raw(edge, `${bytes}GET /smuggled HTTP/1.1\r\n${head}\r\n`);
+    expect(text).toMatch(new RegExp(`^HTTP/1\\.1 ${status} [\\s\\S]*ufes-reason: ${reason}`));
+    expect(text.match(/HTTP\/1\.1 /g)).toHaveLength(1);
+    expect(seen.slice(before).map((one) => one.url)).not.toContain('/smuggled');
   });
 
   it('the absolute form replaces Host', async () => {

@@ -1,6 +1,7 @@
 /** What is kept of every answer: metrics, a log line, and the counters behind load. */
 import { limits } from '@ufes/core/limits.ts';
 import type { Log } from '@ufes/core/ports.ts';
+import { type Reason, reasons } from '@ufes/core/routing/reasons.ts';
 import { Counter, Gauge, Histogram, type Registry } from '@ufes/io/metrics.ts';
 import type { Exchange } from './exchange.ts';
 import { phases, type Timing } from './timing.ts';
@@ -21,7 +22,7 @@ export interface Outcome {
 
 export interface Recorder {
   record(outcome: Outcome): void;
-  refusedByParser(reason: string): void;
+  refusedByParser(reason: Reason): void;
   readonly requests: number;
 }
 
@@ -67,7 +68,7 @@ export function createRecorder(registry: Registry, log: Log, inFlight: () => num
     },
     refusedByParser(reason) {
       requests++;
-      answers.inc({ class: '4xx', http: '1.1', reason });
+      answers.inc({ class: `${Math.floor(reasons[reason][0] / 100)}xx`, http: '1.1', reason });
     },
   };
 }

@@ -8,7 +8,7 @@ import { limits } from '@ufes/core/limits.ts';
 import { cleanResponse, type Fields } from '@ufes/core/routing/headers.ts';
 import type { Reason } from '@ufes/core/routing/reasons.ts';
 import type { Upgrade } from './connections.ts';
-import type { ForwardRequest } from './forward.ts';
+import { type ForwardRequest, isFinalStatus } from './forward.ts';
 import type { Endpoint, Origins } from './origins.ts';
 
 export interface TunnelHooks {
@@ -29,6 +29,7 @@ export class Tunnel {
   readonly #over: () => void;
   #outgoing: ClientRequest | undefined;
   #ended = false;
+  #failed = false;
   #joined = false;
 
   /** `over` is called when both sides have ended. */
@@ -111,12 +112,20 @@ export class Tunnel {
 
   #handOn(answer: IncomingMessage): void {
     const { exchange } = this.request;
-    this.headersMs = this.#hooks.clock.monotonicMs();
-    this.status = answer.statusCode ?? 502;
+    const status = answer.statusCode ?? 0;
     const fields = cleanResponse(answer.headers);
-    this.#hooks.decorate(this, fields);
     exchange.connection.closing = true;
-    exchange.respond(this.status, fields, false);
+    this.headersMs = this.#hooks.clock.monotonicMs();
+    try {
+      if (!isFinalStatus(status)) throw new RangeError(`status ${status}`);
+      this.#hooks.decorate(this, fields);
+      exchange.respond(status, fields, false);
+    } catch {
+      this.headersMs = 0;
+      this.#fail('origin-invalid');
+      return;
+    }
+    this.status = status;
     answer.on('data', (chunk: Buffer) => exchange.write(chunk) || answer.pause());
     exchange.onDrain = () => answer.resume();
     answer.on('end', () => exchange.end());
@@ -124,7 +133,8 @@ export class Tunnel {
   }
 
   #fail(reason: Reason): void {
-    if (this.#ended || this.headersMs > 0) return;
+    if (this.#ended || this.#failed || this.headersMs > 0) return;
+    this.#failed = true;
     this.#outgoing?.destroy();
     this.request.exchange.connection.closing = true;
     this.#hooks.refuse(this, reason);
