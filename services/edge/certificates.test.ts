@@ -65,6 +65,37 @@ describe('certificates of a node', () => {
     expect(keeper.problems().has('b.example')).toBe(false);
   });
 
+  it('are looked up one call after the other: none loses or hides what another found', async () => {
+    const errors: string[] = [];
+    const log = { ...context.log, error: (_fields: object, message: string) => void errors.push(message) };
+    let busy = 0;
+    let most = 0;
+    const get = async (name: string): Promise<Uint8Array | undefined> => {
+      most = Math.max(most, ++busy);
+      const bytes = await context.store.secrets.get(name);
+      busy--;
+      return bytes;
+    };
+    const secrets: SecretStore = { ...context.store.secrets, get };
+    const keeper = createCertificateKeeper({ ...context, log, store: { ...context.store, secrets } });
+    await put('a.example', await ca.issue(['a.example']));
+    await put('b.example', await ca.issue(['b.example']));
+    const only = new Map([...wanted].slice(0, 1));
+    const changed = await Promise.all([
+      keeper.refresh(only, 'all'),
+      keeper.refresh(wanted, 'new'),
+      keeper.refresh(wanted, 'all'),
+      keeper.refresh(wanted, 'new'),
+    ]);
+    expect(changed).toEqual([true, true, false, false]);
+    expect([...keeper.pairs().keys()]).toEqual([...wanted.keys()]);
+    expect(most).toBe(2);
+    expect(errors).toEqual([]);
+    const after = createCertificateKeeper(context);
+    await after.load();
+    expect([...after.pairs().keys()]).toEqual([...wanted.keys()]);
+  });
+
   it('are kept on the own disk, sealed and private, and served from there without the store', async () => {
     const before = createCertificateKeeper(context);
     const pair = await ca.issue(['a.example']);

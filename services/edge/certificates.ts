@@ -20,7 +20,10 @@ export type Wanted = ReadonlyMap<string, string>;
 export interface CertificateKeeper {
   /** What an earlier run of this node kept. */
   load(): Promise<void>;
-  /** Looks up what is wanted, only what is not known yet or all of it. True when something changed. */
+  /**
+   * Looks up what is wanted, only what is not known yet or all of it, and lets go of the rest. True when something
+   * changed. One after the other, in the order of the calls: each builds on what the one before found and kept.
+   */
   refresh(wanted: Wanted, which: 'new' | 'all'): Promise<boolean>;
   pairs(): KeyPairs;
   /** By host: why its certificate is not, or not the newest, served. */
@@ -92,6 +95,26 @@ export function createCertificateKeeper({ state, node, store, log }: Parts): Cer
     }
   }
 
+  async function refresh(wanted: Wanted, which: 'new' | 'all'): Promise<boolean> {
+    const names = [...wanted].filter(([name]) => which === 'all' || !pairs.has(name));
+    let found = new Map<string, KeyPair>();
+    try {
+      found = await lookAll(names);
+      storeGone = false;
+    } catch (error) {
+      if (!storeGone) log.warn({}, `certificates stay as they are without the store: ${describeError(error)}`);
+      storeGone = true;
+    }
+    const hosts = new Set(wanted.values());
+    for (const host of [...problems.keys()]) if (!hosts.has(host)) problems.delete(host);
+    const before = pairs;
+    pairs = new Map([...before, ...found].filter(([name]) => wanted.has(name)));
+    if (found.size === 0 && pairs.size === before.size) return false;
+    await keep();
+    return true;
+  }
+  let last: Promise<unknown> = Promise.resolve();
+
   return {
     async load() {
       try {
@@ -103,23 +126,10 @@ export function createCertificateKeeper({ state, node, store, log }: Parts): Cer
         log.warn({ file: path }, `kept certificates cannot be read: ${describeError(error)}`);
       }
     },
-    async refresh(wanted, which) {
-      const names = [...wanted].filter(([name]) => which === 'all' || !pairs.has(name));
-      let found = new Map<string, KeyPair>();
-      try {
-        found = await lookAll(names);
-        storeGone = false;
-      } catch (error) {
-        if (!storeGone) log.warn({}, `certificates stay as they are without the store: ${describeError(error)}`);
-        storeGone = true;
-      }
-      const hosts = new Set(wanted.values());
-      for (const host of [...problems.keys()]) if (!hosts.has(host)) problems.delete(host);
-      const before = pairs;
-      pairs = new Map([...before, ...found].filter(([name]) => wanted.has(name)));
-      if (found.size === 0 && pairs.size === before.size) return false;
-      await keep();
-      return true;
+    refresh(wanted, which) {
+      const mine = last.then(() => refresh(wanted, which));
+      last = mine.catch(() => {});
+      return mine;
     },
     pairs: () => pairs,
     problems: () => problems,

@@ -16,7 +16,7 @@ import { ensureInternalCa } from '@ufes/io/internal-ca.ts';
 import { Gauge } from '@ufes/io/metrics.ts';
 import type { ServiceMain } from '@ufes/io/service.ts';
 import { addAdminRoutes } from './admin.ts';
-import { checked, createCertificateKeeper } from './certificates.ts';
+import { checked, createCertificateKeeper, type Wanted } from './certificates.ts';
 import type { DataPlane } from './data-plane.ts';
 import { healthHost } from './planes/node/local.ts';
 import { createNodePlane } from './planes/node/plane.ts';
@@ -29,6 +29,8 @@ export const main: ServiceMain = (context) => {
   const vantage = createPopVantage(context, { edgeOf: pop });
   let plane: DataPlane | undefined;
   let program: Program | undefined;
+  /** Of the newest desired state, perhaps not yet in force: a poll must not let go of what that one has just found. */
+  let wanted: Wanted = new Map();
   let draining = false;
   let stops: (() => void)[] = [];
 
@@ -38,7 +40,10 @@ export const main: ServiceMain = (context) => {
       throw new OperatingError('ARTEFACT_CORRUPT', `desired state of format ${desired.format}, not ${desiredFormat}`);
     }
     const next = programOf(desired, pop);
-    if (next !== undefined) await keeper.refresh(next.certificates, 'new');
+    if (next !== undefined) {
+      wanted = next.certificates;
+      await keeper.refresh(wanted, 'new');
+    }
     program = next;
     vantage.follow(desired);
     apply();
@@ -62,7 +67,9 @@ export const main: ServiceMain = (context) => {
 
   /** `new`: certificates that were missing; `all`: also those replaced under their name. */
   async function refresh(which: 'new' | 'all'): Promise<void> {
-    if (program !== undefined && (await keeper.refresh(program.certificates, which))) apply();
+    if (program === undefined || !(await keeper.refresh(wanted, which))) return;
+    // Else the next program is about to be applied, with these.
+    if (program.certificates === wanted) apply();
   }
 
   let countedBefore = 0;

@@ -2,7 +2,8 @@
  * A node's own copies of the artefacts it serves by, STATE/nodes/NODE/KIND.current and .previous: what a restart serves
  * from when the store is gone. Written aside, synced, renamed: each file is whole or not there.
  */
-import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { ArtefactKind } from '@ufes/core/ports.ts';
 
@@ -35,15 +36,21 @@ export class KeptArtefacts {
 /** Whole and on disk under `path`, or not at all. Makes the folder. */
 export async function writeDurably(path: string, bytes: Uint8Array): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  const aside = `${path}.new`;
-  const file = await open(aside, 'w', 0o600);
+  // A name of its own: two writers of one path must not share a file, and the last to rename wins whole.
+  const aside = `${path}.${randomBytes(6).toString('hex')}.new`;
   try {
-    await file.writeFile(bytes);
-    await file.sync();
-  } finally {
-    await file.close();
+    const file = await open(aside, 'wx', 0o600);
+    try {
+      await file.writeFile(bytes);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(aside, path);
+  } catch (error) {
+    await rm(aside, { force: true }).catch(() => {});
+    throw error;
   }
-  await rename(aside, path);
   const folder = await open(dirname(path), 'r');
   try {
     await folder.sync();
