@@ -37,6 +37,7 @@ export interface CollectorServer extends Component {
 const serverOptions: ServerOptions = {
   headersTimeout: limits.probe.requestMs,
   requestTimeout: limits.probe.requestMs,
+  connectionsCheckingInterval: limits.probe.requestCheckMs,
   keepAliveTimeout: limits.probe.idleMs,
   maxHeaderSize: 16 << 10,
 };

@@ -6,6 +6,14 @@ export const limits = {
   config: {
     /** A configuration is written by people; larger is a mistake or an attack. */
     fileBytes: 4 << 20,
+    /** Lexemes of YAML in one file: six a line, for as many prefixes as fit into it. */
+    yamlPieces: 1_500_000,
+    /** Far deeper than any schema of ours; the reader's stack is not unlimited. */
+    yamlDepth: 200,
+    /** Nobody mends more at once. */
+    yamlErrors: 100,
+    /** Each is looked up among all anchors. */
+    yamlAliases: 2_000,
     /** A PoP is one byte in rankings; 255 means "none". */
     pops: 254,
     /** In one list of clients: every /24 that one country has. Rules for more belong into measurements. */
@@ -122,6 +130,8 @@ export const limits = {
     /** Idle keep-alive connection of a browser; whole request must arrive within `requestMs`. */
     idleMs: 5_000,
     requestMs: 10_000,
+    /** Late requests are looked for this often: node's own 30 s would make `requestMs` forty. */
+    requestCheckMs: 1_000,
     connections: 10_000,
     /** Beacons under way when the collector stops. */
     drainMs: 1_000,
@@ -260,6 +270,8 @@ export const limits = {
   controller: {
     /** One file of objects: a Secret or a long EndpointSlice list fits many times. */
     objectBytes: 1 << 20,
+    /** Lexemes of YAML in it: EndpointSlices up to that size have 410,000; each costs the event loop 2 µs. */
+    objectPieces: 450_000,
     objects: 20_000,
     /** Waits after a change, so that a burst of writes is one reconcile. */
     debounceMs: 50,
