@@ -217,3 +217,19 @@ it('goes on after numbers that the stream already holds', async () => {
   await journal.append(record(1));
   expect(onDisk(path)[0]!.seq).toBe(42);
 });
+
+it('says once, not for each write, that the disk fails, and how often that was since', async () => {
+  const path = folder();
+  const said: object[] = [];
+  const log = { ...silentLog, error: (fields: object) => void said.push(fields) };
+  const clock = new ManualClock();
+  const journal = await openJournal({ folder: path, clock, log, bounds: { segmentBytes: 1 } });
+  cleanups.push(() => journal.close());
+  rmSync(path, { recursive: true });
+  const fail = (): Promise<void> => expect(journal.append(record(1))).rejects.toMatchObject({ code: 'JOURNAL_FAILED' });
+  for (let n = 0; n < 5; n++) await fail();
+  expect(said).toMatchObject([{ suppressed: 0 }]);
+  clock.advance(10_000);
+  await fail();
+  expect(said).toMatchObject([{ suppressed: 0 }, { suppressed: 4 }]);
+});

@@ -21,6 +21,7 @@ import { limits } from '@ufes/core/limits.ts';
 import type { Clock, Log } from '@ufes/core/ports.ts';
 import { type SampleRecord, shardOf } from '@ufes/core/samples.ts';
 import { ensureKeyFile } from '@ufes/io/keys.ts';
+import { rateLimited } from '@ufes/io/log.ts';
 import { headLine, recordLine, scanSegment } from './segment.ts';
 
 /** Bounds of limits.probe unless given. */
@@ -99,6 +100,7 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
   let broken = false;
   let closed = false;
   const listeners = new Set<() => void>();
+  const limit = rateLimited(10_000, () => clock.monotonicMs());
   const bytes = (): number => segments.reduce((sum, segment) => sum + segment.bytes, 0);
 
   async function addSegment(): Promise<FileHandle> {
@@ -124,9 +126,11 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
         for (const fn of listeners) fn();
       } catch (cause) {
         broken = true;
-        log.error(
-          { error: cause instanceof Error ? cause.message : String(cause) },
-          'journal: write failed, beacons refused',
+        limit('write', (suppressed) =>
+          log.error(
+            { error: cause instanceof Error ? cause.message : String(cause), suppressed },
+            'journal: write failed, beacons refused',
+          ),
         );
         const error = new OperatingError('JOURNAL_FAILED', 'the journal cannot be written', { cause });
         for (const one of batch) one.failed(error);
