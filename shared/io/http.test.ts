@@ -39,6 +39,7 @@ test('errors have one format', async () => {
     http.inject('/gone'),
     http.inject('/bug'),
     http.inject('/nowhere'),
+    http.inject('/%'),
   ]);
   expect(answers.map((answer) => [answer.statusCode, answer.json().code])).toEqual([
     [200, undefined],
@@ -49,6 +50,7 @@ test('errors have one format', async () => {
     [503, 'STORE_UNAVAILABLE'],
     [500, 'INTERNAL'],
     [404, 'NOT_FOUND'],
+    [400, 'REQUEST_INVALID'],
   ]);
   expect(answers[6]!.body).not.toContain('function');
 });

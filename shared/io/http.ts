@@ -5,7 +5,7 @@
 import { Server } from 'node:net';
 import { describeError, type ErrorCode, OperatingError } from '@ufes/core/errors.ts';
 import type { Log } from '@ufes/core/ports.ts';
-import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify';
+import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { type Endpoint, formatEndpoint, parseEndpoint } from './address.ts';
 
 export type HttpApp = FastifyInstance;
@@ -31,19 +31,22 @@ export interface HttpOptions {
 }
 
 export function createHttp(log: Log, { bodyBytes = 1 << 20 }: HttpOptions = {}): HttpApp {
-  const app = Fastify({
-    logger: false,
-    bodyLimit: bodyBytes,
-    ajv: { customOptions: { removeAdditional: false, coerceTypes: false } },
-  });
-  app.setErrorHandler((thrown: FastifyError, request, reply) => {
+  function answerError(thrown: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
     const error = operatingErrorOf(thrown, bodyBytes);
     if (error === undefined) {
       log.error({ method: request.method, url: request.url, stack: thrown.stack }, describeError(thrown));
       return reply.code(500).send({ code: 'INTERNAL', message: 'internal error; the log says more' });
     }
     return reply.code(statusByCode[error.code] ?? 500).send({ code: error.code, message: error.message });
+  }
+  const app = Fastify({
+    logger: false,
+    bodyLimit: bodyBytes,
+    // What Fastify refuses before any route, a path like `/%`.
+    frameworkErrors: answerError,
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: false } },
   });
+  app.setErrorHandler(answerError);
   app.setNotFoundHandler((request, reply) =>
     reply.code(404).send({ code: 'NOT_FOUND', message: `there is no ${request.method} ${request.url} here` }),
   );
