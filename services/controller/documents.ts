@@ -1,10 +1,12 @@
-/** Kubernetes documents from the text of one file: YAML or JSON, one document or several, or a List of them. */
+/** Kubernetes documents from the text of one file: YAML (one document or several) or JSON (one), or a List of them. */
 import { isPlainObject } from '@ufes/core/config/defaults.ts';
 import { type ObjectKind, type ObjectOfKind, objectKey, objectKinds } from '@ufes/core/config/objects.ts';
 import type { ConfigProblem } from '@ufes/core/config/schema.ts';
 import { closest } from '@ufes/core/config/suggest.ts';
 import { schemaProblems } from '@ufes/core/config/validate.ts';
-import { LineCounter, parseAllDocuments } from 'yaml';
+import { limits } from '@ufes/core/limits.ts';
+import { readYaml } from '@ufes/io/yaml.ts';
+import { LineCounter } from 'yaml';
 import type { ObjectProblem } from './objects.ts';
 
 export type Found = {
@@ -20,31 +22,56 @@ export interface Documents {
 
 const aliasesMax = 200;
 
-/** Never throws. `source` names the file in problems. Kinds that ufes does not read are passed over. */
+/** Never throws. `source` names the file in problems; by `.json` it is JSON. Kinds that ufes does not read are passed over. */
 export function parseDocuments(text: string, source: string): Documents {
+  return source.endsWith('.json') ? parseJson(text, source) : parseYaml(text, source);
+}
+
+function parseYaml(text: string, source: string): Documents {
   const found: Found[] = [];
   const problems: ObjectProblem[] = [];
   const lines = new LineCounter();
   let isBroken = false;
-  for (const document of parseAllDocuments(text, { lineCounter: lines, prettyErrors: false })) {
-    if (!('contents' in document)) continue;
-    const line = Math.max(1, lines.linePos(document.contents?.range?.[0] ?? document.range[0]).line);
+  const lineAt = (offset: number) => Math.max(1, lines.linePos(offset).line);
+  const { documents, refused } = readYaml(text, { lines, piecesMax: limits.controller.objectPieces });
+  if (refused !== undefined) {
+    const problem = { source, line: lineAt(refused.offset), message: `not YAML: ${refused.message}` };
+    return { found, problems: [problem], isBroken: true };
+  }
+  for (const document of documents) {
+    const line = lineAt(document.contents?.range?.[0] ?? document.range[0]);
     try {
       const [error] = document.errors;
       if (error !== undefined) {
         isBroken = true;
-        problems.push({ source, line: lines.linePos(error.pos[0]).line, message: `not YAML: ${error.message}` });
+        problems.push({ source, line: lineAt(error.pos[0]), message: `not YAML: ${error.message}` });
         continue;
       }
-      for (const value of flattened(withoutNulls(document.toJS({ maxAliasCount: aliasesMax })))) {
-        readObject(value, source, line, found, problems);
-      }
+      readValue(document.toJS({ maxAliasCount: aliasesMax }), source, line, found, problems);
     } catch (thrown) {
       isBroken = true;
       problems.push({ source, line, message: thrown instanceof Error ? thrown.message : String(thrown) });
     }
   }
   return { found, problems, isBroken };
+}
+
+function parseJson(text: string, source: string): Documents {
+  const found: Found[] = [];
+  const problems: ObjectProblem[] = [];
+  try {
+    if (text.trim() !== '') readValue(JSON.parse(text), source, 1, found, problems);
+    return { found, problems, isBroken: false };
+  } catch (thrown) {
+    const message = thrown instanceof Error ? thrown.message : String(thrown);
+    const line = Number(/\(line (\d+) column/.exec(message)?.[1] ?? 1);
+    return { found, problems: [...problems, { source, line, message: `not JSON: ${message}` }], isBroken: true };
+  }
+}
+
+/** Throws when the value is nested too deep to be walked. */
+function readValue(value: unknown, source: string, line: number, found: Found[], problems: ObjectProblem[]): void {
+  for (const one of flattened(withoutNulls(value))) readObject(one, source, line, found, problems);
 }
 
 /** A document, or the items of a List. */

@@ -2,6 +2,8 @@
  * YAML text with positions: one file, or a folder of *.yaml read as one configuration. Sections keyed by id (pops,
  * origins, zones, services) may be spread over files; every other key stands in one file only.
  */
+
+import { limits } from '@ufes/core/limits.ts';
 import {
   type Document,
   isAlias,
@@ -10,9 +12,10 @@ import {
   isSeq,
   LineCounter,
   type Node,
-  parseDocument,
   type YAMLError,
+  YAMLParseError,
 } from 'yaml';
+import { readYaml } from './yaml.ts';
 
 /** A problem with its place. Lines and columns from 1; `path` is the key in dots, empty for the file as a whole. */
 export interface LocatedProblem {
@@ -42,18 +45,31 @@ export class YamlSource {
   /** Whether the text could not be understood, so that its value means nothing. */
   readonly isBroken: boolean;
   readonly value: unknown;
-  readonly #doc: Document.Parsed;
+  /** Undefined when the text was refused as a whole. */
+  readonly #doc: Document.Parsed | undefined;
   readonly #lines = new LineCounter();
 
   constructor(file: string, text: string) {
     this.file = file;
-    this.#doc = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false, stringKeys: true, merge: false });
-    const errors: YAMLError[] = [...this.#doc.errors, ...this.#doc.warnings];
+    const options = { lines: this.#lines, piecesMax: limits.config.yamlPieces, stringKeys: true };
+    const { documents, refused } = readYaml(text, options);
+    const [doc, second] = documents;
+    this.#doc = doc;
+    if (doc === undefined) {
+      this.isBroken = true;
+      this.problems.push({ ...this.#at(refused?.offset ?? 0), path: '', message: `YAML: ${refused?.message}` });
+      return;
+    }
+    const errors: YAMLError[] = [...doc.errors, ...doc.warnings];
+    if (second !== undefined) {
+      const [from, to] = second.range;
+      errors.push(new YAMLParseError([from, to], 'MULTIPLE_DOCS', 'Source contains multiple documents'));
+    }
     for (const error of errors) this.problems.push({ ...this.#at(error.pos[0]), path: '', message: inWords(error) });
     let isBroken = errors.some((error) => error.code !== 'DUPLICATE_KEY');
     if (!isBroken) {
       try {
-        this.value = this.#doc.toJS({ maxAliasCount: aliasesMax });
+        this.value = doc.toJS({ maxAliasCount: aliasesMax });
       } catch (thrown) {
         isBroken = true;
         const message = thrown instanceof Error ? thrown.message : String(thrown);
@@ -70,10 +86,12 @@ export class YamlSource {
 
   /** Where the key or value at `path` stands, or the nearest thing above it that is written here. */
   locate(path: Path, atKey: boolean): Position {
-    let node: Node | null = this.#doc.contents;
+    const doc = this.#doc;
+    if (doc === undefined) return this.#at(0);
+    let node: Node | null = doc.contents;
     let offset = 0;
     for (const [depth, step] of path.entries()) {
-      if (isAlias(node)) node = node.resolve(this.#doc) ?? null;
+      if (isAlias(node)) node = node.resolve(doc) ?? null;
       const isLast = depth === path.length - 1;
       if (isMap(node)) {
         const pair = node.items.find(({ key }) => isScalar(key) && String(key.value) === String(step));
