@@ -1,4 +1,5 @@
-import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { limits } from '@ufes/core/limits.ts';
@@ -104,10 +105,21 @@ describe('a folder of objects', () => {
     await write('bomb.yaml', bomb.join('\n'));
     await eventually(() =>
       expect(source.current().problems.map(({ source: file, message }) => [file, message])).toEqual([
-        ['big.yaml', expect.stringMatching(/bytes; at most 1048576/)],
+        ['big.yaml', expect.stringMatching(/bytes, at most 1048576/)],
         ['bomb.yaml', expect.stringMatching(/alias/i)],
       ]),
     );
+  });
+
+  it('goes on beside pipes and devices, which have no end', async () => {
+    execFileSync('mkfifo', [join(folder, 'a.yaml')]);
+    await symlink('/dev/zero', join(folder, 'b.yaml'));
+    await write('c.yaml', ingressText());
+    await eventually(() => expect(keys()).toEqual(['shop/web']));
+    expect(source.current().problems.map(({ source: file, message }) => [file, message])).toEqual([
+      ['a.yaml', expect.stringMatching('no regular file')],
+      ['b.yaml', expect.stringMatching('no regular file')],
+    ]);
   });
 
   it('that vanishes tells nothing: its objects stay', async () => {

@@ -2,11 +2,12 @@
  * Objects from the files of a watched folder. A file is read again when it changed. While a document is wrong, or a file
  * cannot be read, the last good version of its objects stays; an object is gone when its file is good and lacks it.
  */
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ObjectKind } from '@ufes/core/config/objects.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Clock, Log } from '@ufes/core/ports.ts';
+import { readBoundedFile } from '@ufes/io/bounded-file.ts';
 import { type Documents, type Found, parseDocuments } from './documents.ts';
 import { noObjects, type ObjectProblem, type ObjectSet, type ObjectSource, type Sourced } from './objects.ts';
 import { createWatch, fileSignature } from './watch.ts';
@@ -105,11 +106,8 @@ async function readDocuments(path: string, name: string): Promise<Documents> {
     isBroken: true,
   });
   try {
-    const { size } = await stat(path);
-    if (size > limits.controller.objectBytes) {
-      return broken(`${size} bytes; at most ${limits.controller.objectBytes} are read from one file`);
-    }
-    return parseDocuments(await readFile(path, 'utf8'), name);
+    const bytes = await readBoundedFile(path, limits.controller.objectBytes);
+    return parseDocuments(new TextDecoder().decode(bytes), name);
   } catch (thrown) {
     return broken(`cannot be read: ${thrown instanceof Error ? thrown.message : String(thrown)}`);
   }

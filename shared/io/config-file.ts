@@ -2,7 +2,7 @@
  * Reads `ufes.yaml` (or a folder of *.yaml): text → value with positions → overlay → defaults → schema → cross-field
  * checks → frozen. Every problem is reported at once, with its place and what would be right.
  */
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { checkConfig } from '@ufes/core/config/check.ts';
 import { isPlainObject, withDefaults } from '@ufes/core/config/defaults.ts';
@@ -13,6 +13,7 @@ import { compileZones } from '@ufes/core/config/zones.ts';
 import type { DesiredZone } from '@ufes/core/desired.ts';
 import { OperatingError } from '@ufes/core/errors.ts';
 import { limits } from '@ufes/core/limits.ts';
+import { readBoundedFile } from './bounded-file.ts';
 import { type CertificatePair, certificateProblem } from './certificate.ts';
 import { type LocatedProblem, mergeSources, type Position, YamlSource } from './config-yaml.ts';
 
@@ -145,9 +146,7 @@ async function readSources(path: string): Promise<{ file: string; text: string }
 }
 
 async function readBounded(path: string): Promise<string> {
-  const { size } = await stat(path);
-  if (size > limits.config.fileBytes) throw new Error(`${size} bytes, at most ${limits.config.fileBytes} are read`);
-  const bytes = await readFile(path);
+  const bytes = await readBoundedFile(path, limits.config.fileBytes);
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {
