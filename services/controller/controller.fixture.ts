@@ -125,7 +125,7 @@ export async function bench(given: { folder?: string; clock?: ManualClock; objec
   const stateFile = new StateFile(state);
   await stateFile.load(context.log);
   const ca = await ensureInternalCa(state, () => clock.nowMs());
-  const statusFiles: StatusFiles = createStatusFiles(join(folder, 'status'), clock);
+  const statusFiles: StatusFiles = createStatusFiles(join(folder, 'status'), clock, context.log);
   await statusFiles.load();
   const self: Bench = {
     clock,

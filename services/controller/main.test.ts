@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DesiredState } from '@ufes/core/desired.ts';
@@ -101,5 +101,15 @@ describe('controller', () => {
     await writeFile(path, configText.replace('max: 30', 'max: 50'));
     await eventually(() => expect(desired.services[0]!.ttlSecondsMax).toBe(50));
     expect(await reloadFailed()).toBe('0');
+  });
+
+  it('removes its status files, and no others, when the configuration has no objects any more', async () => {
+    await writeFile(join(folder, 'objects/web.yaml'), `${ingressText()}---\n${serviceText}`);
+    await eventually(async () => expect(await status()).toContain('Programmed'));
+    await writeFile(join(folder, 'status/mine.json'), '{}');
+    await writeFile(join(folder, 'ufes.yaml'), configText.replace(/^kubernetes.*\n/m, ''));
+    await eventually(async () => expect(await readdir(join(folder, 'status'))).toEqual(['mine.json']));
+    await writeFile(join(folder, 'ufes.yaml'), configText);
+    await eventually(async () => expect(await status()).toContain('Programmed'));
   });
 });

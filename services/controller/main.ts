@@ -37,17 +37,31 @@ export const main: ServiceMain = (context) => {
     const { config: now, folder } = config.current();
     const folders =
       now.kubernetes && [now.kubernetes.objects, now.kubernetes.status].map((one) => resolve(folder, one));
+    await clearStatus(folders?.[1]);
     if (folders?.join('\n') === objects?.folders) return;
     await objects?.source.stop();
     objects = undefined;
     if (folders === undefined) return;
     const [from, to] = folders as [string, string];
-    const status = createStatusFiles(to, clock);
+    const status = createStatusFiles(to, clock, log);
     await mkdir(from, { recursive: true });
     await status.load();
+    await state.update({ statusFolder: to });
     const source = createDirectorySource({ folder: from, clock, log, onChange: wake });
     await source.start();
     objects = { folders: folders.join('\n'), source, status };
+  }
+
+  /** Status files that nobody keeps up any more would go on saying what was; also after a restart. */
+  async function clearStatus(folder: string | undefined): Promise<void> {
+    const { statusFolder } = state.get();
+    if (statusFolder === undefined || statusFolder === folder) return;
+    if (objects === undefined) {
+      const old = createStatusFiles(statusFolder, clock, log);
+      await old.load();
+      await old.clear();
+    } else await objects.status.clear();
+    await state.update({ statusFolder: undefined });
   }
 
   /** Without a folder of objects there are none, which is known. */

@@ -9,6 +9,7 @@ import type { Log } from '@ufes/core/ports.ts';
 import { writeDurably } from '@ufes/io/kept.ts';
 import type { Allocations } from './load-balancer.ts';
 import type { HostPhase } from './order.ts';
+import { stateShape } from './state-shape.ts';
 
 const format = 1;
 
@@ -24,6 +25,8 @@ export interface ControllerState {
   readonly certificates: readonly string[];
   /** The last publication: hash of its content, its version and SOA serial. */
   readonly published?: { readonly hash: string; readonly version: string; readonly serial: number };
+  /** Where our status files are, absolute; absent when there are none. */
+  readonly statusFolder?: string | undefined;
 }
 
 const emptyState: ControllerState = {
@@ -37,6 +40,7 @@ const emptyState: ControllerState = {
 export class StateFile {
   readonly #path: string;
   #state: ControllerState = emptyState;
+  #turn: Promise<void> = Promise.resolve();
 
   constructor(stateFolder: string) {
     this.#path = join(stateFolder, 'controller', 'state.json');
@@ -56,9 +60,12 @@ export class StateFile {
       throw new OperatingError('STORE_UNAVAILABLE', `${this.#path} cannot be read`, { cause: thrown });
     }
     try {
-      const { format: found, ...state } = JSON.parse(text) as ControllerState & { format: number };
+      const { format: found, ...read } = JSON.parse(text) as ControllerState & { format: number };
       if (found !== format) throw new Error(`format ${found}, expected ${format}`);
-      this.#state = { ...emptyState, ...state };
+      const state = { ...emptyState, ...read };
+      const wrong = stateShape(state, '');
+      if (wrong !== undefined) throw new Error(`${wrong} is not what we write`);
+      this.#state = state;
     } catch (thrown) {
       await rename(this.#path, `${this.#path}.damaged`);
       const why = thrown instanceof Error ? thrown.message : String(thrown);
@@ -66,8 +73,14 @@ export class StateFile {
     }
   }
 
-  /** Durable when it resolves. What is equal is not written. */
-  async update(change: Partial<ControllerState>): Promise<void> {
+  /** Durable when it resolves. What is equal is not written. One write at a time. */
+  update(change: Partial<ControllerState>): Promise<void> {
+    const written = this.#turn.then(() => this.#write(change));
+    this.#turn = written.catch(() => {});
+    return written;
+  }
+
+  async #write(change: Partial<ControllerState>): Promise<void> {
     const next = { ...this.#state, ...change };
     const text = JSON.stringify({ format, ...next });
     if (text === JSON.stringify({ format, ...this.#state })) return;

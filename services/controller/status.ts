@@ -2,9 +2,14 @@
  * Status files: STATUS/NAMESPACE-NAME.json for every Ingress that we have something to say about, in the form of the
  * object's own status. Written whole, only when something changed; removed with the object.
  */
-import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Clock } from '@ufes/core/ports.ts';
+import { isPlainObject } from '@ufes/core/config/defaults.ts';
+import { describeError, OperatingError } from '@ufes/core/errors.ts';
+import { limits } from '@ufes/core/limits.ts';
+import type { Clock, Log } from '@ufes/core/ports.ts';
+import { readBoundedFile } from '@ufes/io/bounded-file.ts';
 import type { IngressVerdict } from './ingress.ts';
 import { controllerName } from './ingress-class.ts';
 import type { Objection } from './ingress-tls.ts';
@@ -105,14 +110,77 @@ function programmed(hosts: readonly string[], phases: readonly HostPhase[], obje
 export interface StatusFiles {
   /** What earlier runs wrote. */
   load(): Promise<void>;
-  /** Makes the folder hold exactly these. Rejects when it cannot be written. */
+  /**
+   * Makes the folder hold exactly these. What stands against one file is logged, and all others are written; rejects when
+   * that is so of every one.
+   */
   write(verdicts: readonly IngressVerdict[], phases: ReadonlyMap<string, HostPhase>): Promise<void>;
+  /** Removes every file that we wrote, and writes none from now on. */
+  clear(): Promise<void>;
   current(): IngressStatus[];
 }
 
-export function createStatusFiles(folder: string, clock: Clock): StatusFiles {
+export function createStatusFiles(folder: string, clock: Clock, log: Log): StatusFiles {
   /** By file name. */
   const written = new Map<string, IngressStatus>();
+  /** Why a file could not be written or removed, while that lasts. */
+  const failures = new Map<string, string>();
+  let isCleared = false;
+  let turn: Promise<void> = Promise.resolve();
+
+  /** False, and a line in the log, when it did not work. */
+  const attempt = async (file: string, work: () => Promise<void>): Promise<boolean> => {
+    try {
+      await work();
+      failures.delete(file);
+      return true;
+    } catch (thrown) {
+      const why = describeError(thrown);
+      if (failures.get(file) !== why) log.error({ file: join(folder, file) }, `status file: ${why}`);
+      failures.set(file, why);
+      return false;
+    }
+  };
+
+  const remove = (file: string) =>
+    attempt(file, async () => {
+      await rm(join(folder, file), { force: true });
+      written.delete(file);
+    });
+
+  const put = (file: string, status: IngressStatus) =>
+    attempt(file, async () => {
+      const path = join(folder, file);
+      await writeFile(`${path}${aside}`, `${JSON.stringify(status, null, 2)}\n`);
+      await rename(`${path}${aside}`, path);
+      written.set(file, status);
+    });
+
+  const writeAll: StatusFiles['write'] = async (verdicts, phases) => {
+    if (isCleared) return;
+    const names = new Set<string>();
+    let isThere = false;
+    for (const verdict of [...verdicts].sort((a, b) => (a.key < b.key ? -1 : 1))) {
+      const file = fileName(verdict.key, names);
+      names.add(file);
+      const status = statusOf(verdict, phases, written.get(file), clock.nowMs());
+      if (JSON.stringify(status) === JSON.stringify(written.get(file))) continue;
+      if (!isThere) await mkdir(folder, { recursive: true });
+      isThere = true;
+      await put(file, status);
+    }
+    for (const file of [...written.keys()]) if (!names.has(file)) await remove(file);
+    for (const file of [...failures.keys()]) if (!names.has(file) && !written.has(file)) failures.delete(file);
+    if (names.size > 0 && [...names].every((file) => failures.has(file))) {
+      throw new OperatingError('STORE_UNAVAILABLE', `no status file can be written in ${folder}`);
+    }
+  };
+
+  const inTurn = (work: () => Promise<void>): Promise<void> => {
+    const done = turn.then(work);
+    turn = done.catch(() => {});
+    return done;
+  };
 
   return {
     current: () => [...written.values()],
@@ -121,39 +189,42 @@ export function createStatusFiles(folder: string, clock: Clock): StatusFiles {
       for (const file of await readdir(folder)) {
         if (!file.endsWith('.json')) continue;
         try {
-          const status = JSON.parse(await readFile(join(folder, file), 'utf8')) as IngressStatus;
-          if (status.controller === controllerName && Array.isArray(status.status.conditions))
-            written.set(file, status);
+          const status: unknown = JSON.parse(
+            new TextDecoder().decode(await readBoundedFile(join(folder, file), limits.controller.objectBytes)),
+          );
+          if (isOurs(status)) written.set(file, status);
         } catch {
           // Not ours, or half of something: left alone, and overwritten when it is in the way.
         }
       }
     },
-    async write(verdicts, phases) {
-      const names = new Set<string>();
-      const sorted = [...verdicts].sort((a, b) => (a.key < b.key ? -1 : 1));
-      for (const verdict of sorted) {
-        const file = fileName(verdict.key, names);
-        names.add(file);
-        const status = statusOf(verdict, phases, written.get(file), clock.nowMs());
-        if (JSON.stringify(status) === JSON.stringify(written.get(file))) continue;
-        await mkdir(folder, { recursive: true });
-        const path = join(folder, file);
-        await writeFile(`${path}.new`, `${JSON.stringify(status, null, 2)}\n`);
-        await rename(`${path}.new`, path);
-        written.set(file, status);
-      }
-      for (const file of [...written.keys()]) {
-        if (names.has(file)) continue;
-        await rm(join(folder, file), { force: true });
-        written.delete(file);
-      }
-    },
+    write: (verdicts, phases) => inTurn(() => writeAll(verdicts, phases)),
+    clear: () =>
+      inTurn(async () => {
+        isCleared = true;
+        for (const file of [...written.keys()]) await remove(file);
+      }),
   };
 }
 
-/** Two Ingresses may share NAMESPACE-NAME (a/b-c, a-b/c); the later one has "_", which no name contains. */
+function isOurs(value: unknown): value is IngressStatus {
+  if (!isPlainObject(value) || value['controller'] !== controllerName || !isPlainObject(value['status'])) return false;
+  const { conditions } = value['status'];
+  return Array.isArray(conditions) && conditions.every(isPlainObject);
+}
+
+const aside = '.new';
+/** Of a name in most file systems. */
+const nameBytesMax = 255;
+
+/**
+ * Two Ingresses may share NAMESPACE-NAME (a/b-c, a-b/c); the later one has "_", which no name contains. One that is too
+ * long for a file system is cut, and has "_" and a hash of all of it.
+ */
 function fileName(key: string, taken: ReadonlySet<string>): string {
   const plain = `${key.replace('/', '-')}.json`;
-  return taken.has(plain) ? `${key.replace('/', '_')}.json` : plain;
+  const name = taken.has(plain) ? `${key.replace('/', '_')}.json` : plain;
+  if (Buffer.byteLength(name) + aside.length <= nameBytesMax) return name;
+  const hash = createHash('sha256').update(key).digest('hex').slice(0, 32);
+  return `${plain.slice(0, 200)}_${hash}.json`;
 }
