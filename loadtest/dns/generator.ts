@@ -42,6 +42,7 @@ export interface Outcome {
   readonly unansweredAt: Readonly<Record<number, number>>;
   /** Right by the shifted map, when that is allowed. */
   readonly shifted: number;
+  /** Over all that were sent; one without an answer has waited until a resolver asks again (askAgainMs). */
   readonly latencyUs: { readonly p50: number; readonly p99: number; readonly p999: number; readonly most: number };
   /** How far behind its plan the generator sent. */
   readonly lateUs: { readonly p99: number; readonly most: number };
@@ -54,6 +55,8 @@ const sleepMs = 0.08;
 const sources = 4096;
 /** Waited for answers after the last query. */
 const graceMs = 1_000;
+/** What a resolver waits before it asks again, roughly. */
+const askAgainMs = 400;
 /** Beyond what others may ask for, for root. */
 const SO_RCVBUFFORCE = 33;
 const SO_TIMESTAMPNS = 35;
@@ -299,10 +302,10 @@ class Generator {
       unansweredAt: Object.fromEntries(this.#unansweredAt),
       shifted: this.#shifted,
       latencyUs: {
-        p50: quantileUs(latencies, 0.5),
-        p99: quantileUs(latencies, 0.99),
-        p999: quantileUs(latencies, 0.999),
-        most: quantileUs(latencies, 1),
+        p50: quantileUs(latencies, 0.5, late.length),
+        p99: quantileUs(latencies, 0.99, late.length),
+        p999: quantileUs(latencies, 0.999, late.length),
+        most: quantileUs(latencies, 1, late.length),
       },
       lateUs: { p99: quantileUs(late, 0.99), most: quantileUs(late, 1) },
       answerBytes: this.#answerBytes,
@@ -315,9 +318,10 @@ export function shiftedPop(pop: number, pops: number): number {
   return (pop + 1) % pops;
 }
 
-function quantileUs(sortedMs: Float64Array, q: number): number {
-  const at = Math.min(sortedMs.length - 1, Math.floor(q * sortedMs.length));
-  return at < 0 ? Number.NaN : Math.round(1e4 * sortedMs[at]!) / 10;
+/** `total`: of how many these are the ones that ended. */
+function quantileUs(sortedMs: Float64Array, q: number, total = sortedMs.length): number {
+  const at = Math.min(total - 1, Math.floor(q * total));
+  return at < 0 ? Number.NaN : Math.round(1e4 * (sortedMs[at] ?? askAgainMs)) / 10;
 }
 
 /** 127.0.0.1, or any address for port 0. In a buffer of its own that never moves; its first 16 bytes are meant. */
