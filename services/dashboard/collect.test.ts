@@ -6,6 +6,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { type Ask, type Collector, createCollector } from './collect.ts';
 import { createEventHub } from './events.ts';
 import type { Places } from './places.ts';
+import { readDesired, type Topology, topologyOfConfig, topologyOfDesired } from './topology.ts';
 
 const config = withDefaults(configSchema, {
   pops: {
@@ -47,6 +48,7 @@ const comparison: CompareState = {
 let answers: Map<string, unknown>;
 let clock: ManualClock;
 let collector: Collector;
+let topology: Topology;
 let asked: string[];
 
 function dns(state: DnsState['pops'][number]['state']): DnsState {
@@ -82,7 +84,8 @@ beforeEach(() => {
       throw new Error('none');
     },
   };
-  collector = createCollector({ config, clock, ask, places, hub: createEventHub() });
+  topology = topologyOfConfig(config);
+  collector = createCollector({ topology: () => topology, clock, ask, places, hub: createEventHub() });
 });
 
 describe('the world', () => {
@@ -99,6 +102,42 @@ describe('the world', () => {
     // One whose place is not known is counted and not shown.
     expect(world.usersTotal).toBe(2);
     expect(world.users).toMatchObject([{ prefix: '192.0.2.0/24', pop: 'sin', ms: 12, country: 'GB' }]);
+  });
+
+  test('has the PoPs of the newest desired state, which follows reloads', async () => {
+    const pop = {
+      ...{ id: 'iad', title: 'Ashburn', latitude: 39, longitude: -77 },
+      requestsPerSecond: 5,
+      vips: { v4: '192.0.2.9' },
+    };
+    const at = { endpoints: [], latitude: 50, longitude: 8 };
+    const services = [
+      { name: 'www.shop.example.', owner: 'config' },
+      { name: 'app.shop.example.', owner: 'shop/web' },
+    ];
+    const desired = {
+      format: 1,
+      pops: [pop],
+      origins: [
+        { id: 'us', ...at },
+        { id: 'shop/web:80', ...at },
+      ],
+      services,
+    };
+    topology = topologyOfDesired(readDesired(Buffer.from(JSON.stringify(desired))));
+    await collector.poll();
+    const world = collector.world();
+    expect(world.pops).toEqual([
+      {
+        ...{ id: 'iad', title: 'Ashburn', latitude: 39, longitude: -77, capacity: 5 },
+        vips: ['192.0.2.9'],
+        state: 'unknown',
+      },
+    ]);
+    expect(world.origins).toEqual([{ id: 'us', latitude: 50, longitude: 8 }]);
+    expect(world.services).toEqual(['www.shop.example']);
+    expect((await collector.status()).nodes.map(({ node }) => node)).toContain('edge-iad');
+    expect(() => readDesired(Buffer.from('{"format":0}'))).toThrow('format 0');
   });
 
   test('sends users past a PoP that is down or draining, to the first when all are', async () => {

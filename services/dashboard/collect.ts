@@ -2,7 +2,6 @@
  * Keeps what the pages show: asks the other processes, each at its own pace, and puts their answers together every
  * second. Each one may be absent at any time; then its part of the page is old or empty, and says so.
  */
-import type { Config } from '@ufes/core/config/schema.ts';
 import {
   type CompareAnswer,
   type CompareState,
@@ -25,7 +24,8 @@ import { AnswerWindow } from './answers.ts';
 import type { EventHub } from './events.ts';
 import { Part } from './part.ts';
 import type { Places } from './places.ts';
-import { nodeOfReadiness, nodesOfConfig, nodesOfSupervisor } from './status.ts';
+import { nodeOfReadiness, nodesOfPops, nodesOfSupervisor } from './status.ts';
+import type { Topology } from './topology.ts';
 import { popsOut, worldPops, worldState, worldUsers } from './world.ts';
 
 /** How the dashboard asks another process: GET `path` on the local socket of `node`. */
@@ -37,7 +37,8 @@ export interface Ask {
 }
 
 export interface CollectorInit {
-  readonly config: Config;
+  /** As it is now. */
+  readonly topology: () => Topology;
   readonly clock: Clock;
   readonly ask: Ask;
   readonly places: Places;
@@ -54,7 +55,7 @@ export interface Collector extends Component {
   publish(): void;
 }
 
-export function createCollector({ config, clock, ask, places, hub }: CollectorInit): Collector {
+export function createCollector({ topology, clock, ask, places, hub }: CollectorInit): Collector {
   const window = new AnswerWindow((client) => places.find(client)?.country);
   const dns = new Part<DnsState>({
     part: 'Health and load of PoPs',
@@ -97,7 +98,8 @@ export function createCollector({ config, clock, ask, places, hub }: CollectorIn
   let users: WorldUser[] = [];
   const world = (): WorldState => {
     const live = dns.fresh() ? dns.value : undefined;
-    const pops = worldPops(config, live);
+    const shown = topology();
+    const pops = worldPops(shown, live);
     const out = popsOut(pops);
     const from = { prefixes: prefixes.value, out: out.join(), places: places.source };
     if (from.prefixes !== madeFrom?.prefixes || from.out !== madeFrom?.out || from.places !== madeFrom.places) {
@@ -106,7 +108,7 @@ export function createCollector({ config, clock, ask, places, hub }: CollectorIn
     }
     return worldState({
       atMs: clock.nowMs(),
-      config,
+      topology: shown,
       dns: live,
       pops,
       users,
@@ -133,7 +135,7 @@ export function createCollector({ config, clock, ask, places, hub }: CollectorIn
   return {
     world,
     compare: comparison,
-    status: () => statusState(config, clock, ask),
+    status: () => statusState(topology(), clock, ask),
     poll: async () => void (await Promise.all(parts.map((part) => part.poll()))),
     publish,
     async start() {
@@ -147,7 +149,7 @@ export function createCollector({ config, clock, ask, places, hub }: CollectorIn
   };
 }
 
-async function statusState(config: Config, clock: Clock, ask: Ask): Promise<StatusState> {
+async function statusState({ pops }: Topology, clock: Clock, ask: Ask): Promise<StatusState> {
   const supervisor = new Part<NodeStatus[]>({
     part: 'Memory, restarts and time since start',
     node: 'ufes',
@@ -158,7 +160,7 @@ async function statusState(config: Config, clock: Clock, ask: Ask): Promise<Stat
   await supervisor.poll();
   const missing = supervisor.missing();
   if (missing === undefined) return { atMs: clock.nowMs(), nodes: supervisor.value ?? [], missing: [] };
-  const nodes = nodesOfConfig(config).map(async (node) =>
+  const nodes = nodesOfPops(pops.map(({ id }) => id)).map(async (node) =>
     nodeOfReadiness(node, await ask.any(node, '/readyz').catch(() => undefined)),
   );
   return { atMs: clock.nowMs(), nodes: await Promise.all(nodes), missing: [missing] };

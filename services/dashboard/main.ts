@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { limits } from '@ufes/core/limits.ts';
 import { formatEndpoint } from '@ufes/io/address.ts';
 import { adminGet, adminRequest } from '@ufes/io/admin-client.ts';
+import { followArtefact } from '@ufes/io/artefact.ts';
 import { listenTcp } from '@ufes/io/http.ts';
 import type { ServiceContext, ServiceMain } from '@ufes/io/service.ts';
 import { dashboardEndpoint } from './address.ts';
@@ -11,6 +12,7 @@ import { type Ask, createCollector } from './collect.ts';
 import { createEventHub } from './events.ts';
 import { geoipPlaces } from './places.ts';
 import { createServer } from './server.ts';
+import { readDesired, topologyOfConfig, topologyOfDesired } from './topology.ts';
 
 export const main: ServiceMain = (context) => {
   const { config, log, ready, registry } = context;
@@ -31,17 +33,23 @@ export const main: ServiceMain = (context) => {
       const geoip = { city: file(config.geoip.city), asn: file(config.geoip.asn), state, log };
       const places = geoipPlaces(geoip, clock);
       const site = await buildSite();
-      const collector = createCollector({ config, clock, ask, places, hub });
+      let topology = topologyOfConfig(config);
+      const desired = followArtefact(context, 'desired', (payload) => {
+        topology = topologyOfDesired(readDesired(payload));
+      });
+      const collector = createCollector({ topology: () => topology, clock, ask, places, hub });
       let notReady: string | undefined = 'starting';
       const metrics = async () => ({ type: registry.contentType, text: await registry.metrics() });
       const app = createServer({ log, site, collector, hub, ask, metrics, notReady: () => notReady });
       stop = async () => {
         await collector.stop();
+        await desired.stop();
         await places.stop();
         hub.close();
         await app.close();
       };
       await places.start();
+      await desired.start();
       await collector.start();
       const bound = await listenTcp(app, endpoint);
       notReady = undefined;

@@ -12,6 +12,7 @@ import { type Ask, createCollector } from './collect.ts';
 import { createEventHub, type EventHub } from './events.ts';
 import { noPlaces } from './places.ts';
 import { createServer } from './server.ts';
+import { topologyOfConfig } from './topology.ts';
 
 const config = withDefaults(configSchema, {
   pops: { lon: { location: [51.5, -0.1], vips: { v4: '192.0.2.1' } } },
@@ -41,7 +42,13 @@ beforeAll(async () => {
   json = async () => {
     throw new OperatingError('NOT_RUNNING', 'no ufes dns runs');
   };
-  const collector = createCollector({ config, clock: new ManualClock(), ask, places: noPlaces, hub });
+  const collector = createCollector({
+    topology: () => topologyOfConfig(config),
+    clock: new ManualClock(),
+    ask,
+    places: noPlaces,
+    hub,
+  });
   app = createServer({
     log: silentLog,
     site,

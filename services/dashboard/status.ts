@@ -1,5 +1,4 @@
 /** The processes: as the supervisor sees them, or, when there is none, as each says of itself. */
-import type { Config } from '@ufes/core/config/schema.ts';
 import type { NodeStatus } from '@ufes/core/dashboard.ts';
 
 /** What the supervisor says, in whatever order of keys and with whatever more. */
@@ -30,8 +29,8 @@ export function nodesOfSupervisor(answer: unknown): NodeStatus[] {
 }
 
 /** The nodes of this configuration, for when there is no supervisor to ask. */
-export function nodesOfConfig(config: Config): string[] {
-  return ['dns', 'probe', 'mapper', 'controller', ...Object.keys(config.pops).map((id) => `edge-${id}`), 'dashboard'];
+export function nodesOfPops(pops: readonly string[]): string[] {
+  return ['dns', 'probe', 'mapper', 'controller', ...pops.map((id) => `edge-${id}`), 'dashboard'];
 }
 
 /** What GET /readyz of a node came to. */

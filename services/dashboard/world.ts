@@ -1,5 +1,4 @@
 /** WorldState out of its parts: pure. What a part does not say is absent, never invented. */
-import type { Config } from '@ufes/core/config/schema.ts';
 import type {
   DnsState,
   MapperPrefixes,
@@ -10,10 +9,11 @@ import type {
   WorldUser,
 } from '@ufes/core/dashboard.ts';
 import type { Places } from './places.ts';
+import type { Topology } from './topology.ts';
 
 export interface WorldParts {
   readonly atMs: number;
-  readonly config: Config;
+  readonly topology: Topology;
   /** Absent when dns has not answered for a while: then no state is known. */
   readonly dns?: DnsState | undefined;
   readonly answers: WorldAnswers;
@@ -26,16 +26,12 @@ export interface WorldParts {
 }
 
 export function worldState(parts: WorldParts): WorldState {
-  const { atMs, config, dns, pops, users, usersTotal, answers, places, missing } = parts;
+  const { atMs, topology, dns, pops, users, usersTotal, answers, places, missing } = parts;
   return {
     atMs,
     pops,
-    origins: Object.entries(config.origins).map(([id, origin]) => ({
-      id,
-      latitude: origin.location[0],
-      longitude: origin.location[1],
-    })),
-    services: Object.values(config.services).map((service) => service.name),
+    origins: topology.origins,
+    services: [...topology.services],
     answers,
     users,
     usersTotal,
@@ -49,19 +45,14 @@ export function worldState(parts: WorldParts): WorldState {
   };
 }
 
-export function worldPops(config: Config, dns: DnsState | undefined): WorldPop[] {
-  return Object.entries(config.pops).map(([id, pop]) => {
-    const live = dns?.pops.find((one) => one.id === id);
+export function worldPops({ pops }: Topology, dns: DnsState | undefined): WorldPop[] {
+  return pops.map((pop) => {
+    const live = dns?.pops.find((one) => one.id === pop.id);
     return {
-      id,
-      title: pop.title ?? id,
-      latitude: pop.location[0],
-      longitude: pop.location[1],
+      ...pop,
       state: live?.state ?? 'unknown',
       ...(live !== undefined && live.sinceSeconds > 0 ? { sinceMs: live.sinceSeconds * 1000 } : {}),
       ...(live === undefined ? {} : { loadPerMille: live.loadPerMille }),
-      capacity: pop.capacity.requestsPerSecond,
-      vips: [pop.vips.v4, pop.vips.v6].filter((vip) => vip !== undefined),
     };
   });
 }
