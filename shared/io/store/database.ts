@@ -89,7 +89,10 @@ export function openDatabase({ path, log }: { path: string; log: Log }): Databas
         }
         if (!isStores(error)) throw error;
         drop();
-        const failure = new OperatingError('STORE_UNAVAILABLE', `the store ${path} cannot be used`, { cause: error });
+        const what = isDamaged(error)
+          ? 'is damaged; remove it: it is made anew, and nodes give back what is in service'
+          : 'cannot be used';
+        const failure = new OperatingError('STORE_UNAVAILABLE', `the store ${path} ${what}`, { cause: error });
         if (!isDown) log.warn({ path }, describeError(failure));
         isDown = true;
         throw failure;
@@ -183,10 +186,21 @@ function statementsOf(database: DatabaseSync): Statements {
 const sqliteBusy = 5;
 const sqliteLocked = 6;
 
+const sqliteCorrupt = 11;
+const sqliteNotADatabase = 26;
+
 function isBusy(error: unknown): boolean {
-  if (!(error instanceof Error && 'errcode' in error && typeof error.errcode === 'number')) return false;
-  const primary = error.errcode & 255;
-  return primary === sqliteBusy || primary === sqliteLocked;
+  return [sqliteBusy, sqliteLocked].includes(primaryCode(error));
+}
+
+/** Trying again does not help: someone has to remove the file, and nobody but its owner may decide that. */
+function isDamaged(error: unknown): boolean {
+  return [sqliteCorrupt, sqliteNotADatabase].includes(primaryCode(error));
+}
+
+/** SQLite's result code without its extension; 0 when the error is not SQLite's. */
+function primaryCode(error: unknown): number {
+  return error instanceof Error && 'errcode' in error && typeof error.errcode === 'number' ? error.errcode & 255 : 0;
 }
 
 /** Failures of SQLite and of the file system; all else is the caller's. */

@@ -106,6 +106,7 @@ test('what is no store, and a store of a newer ufes, are refused with the reason
   const before = readFileSync(path);
   await expect(keys(make())).rejects.toMatchObject({
     code: 'STORE_UNAVAILABLE',
+    message: expect.stringContaining('store.sqlite is damaged; remove it: it is made anew'),
     cause: expect.objectContaining({ message: expect.stringContaining('not a database') }),
   });
   expect(readFileSync(path).equals(before)).toBe(true);
