@@ -32,6 +32,8 @@ test('a wrong value gives way to its default, and what cannot be without it goes
   // That iad is not there is the mending's doing.
   expect(isGenuine({ path: ['services', 'shop', 'pops', 1], message: 'no PoP "iad"' })).toBe(false);
   expect(isGenuine({ path: ['services', 'shop', 'pops', 0], message: 'x' })).toBe(true);
+  expect(isGenuine({ path: ['pops', 'lon', 'backboneRttMs', 'iad'], atKey: true, message: 'x' })).toBe(false);
+  expect(isGenuine({ path: ['pops', 'lon', 'backboneRttMs', 'us'], atKey: true, message: 'x' })).toBe(true);
 });
 
 test('nothing is guessed where nothing is left to guess by', () => {

@@ -27,7 +27,8 @@ export function mend(schema: TSchema, broken: unknown): Mended | undefined {
     const [problem] = schemaProblems(schema, value);
     if (problem === undefined) {
       const isGenuine = (one: ConfigProblem) =>
-        !lost.has(String(valueAt(value, one.path))) &&
+        // What is not there may be named by a value, or by a key.
+        !lost.has(String(one.atKey ? one.path.at(-1) : valueAt(value, one.path))) &&
         !shifted.some((path) => path.every((step, i) => one.path[i] === step));
       return { value, isGenuine };
     }
