@@ -58,6 +58,26 @@ function changed(...changes: [from: string, to: string][]): string {
 }
 
 describe('readConfig', () => {
+  it('tells of GeoIP files that are not there, when asked', async () => {
+    const path = join(folder, 'ufes.yaml');
+    await mkdir(join(folder, 'asn.mmdb'));
+    await writeFile(path, `geoip:\n  city: city.mmdb\n  asn: asn.mmdb\n${good}`);
+    const result = await readConfig(path, { withGeoip: true });
+    expect(result.ok ? [] : result.problems.map((one) => [one.line, one.path, one.message])).toEqual([
+      [2, 'geoip.city', 'city.mmdb cannot be read: no such file'],
+      [3, 'geoip.asn', 'asn.mmdb cannot be read: it is a folder'],
+    ]);
+    expect((await readConfig(path)).ok).toBe(true);
+  });
+
+  it('tells of a bad origin once, not of what names it', async () => {
+    const text = changed(
+      ['pool: 192.0.2.16/28', 'pool: 192.0.2.16/28\n    backboneRttMs: { us: 80 }'],
+      ['origins:\n', 'origins:\n  us: { location: [39, -77], endpoints: [7] }\n'],
+    );
+    expect(await problemsOf(text)).toEqual([expect.stringMatching(/origins\.us\.endpoints\[0\]/)]);
+  });
+
   it('gives the configuration complete with defaults, frozen, and its zones as records', async () => {
     await writeFile(join(folder, 'ufes.yaml'), good);
     const { config, folder: base, files, zones } = await loadConfig(join(folder, 'ufes.yaml'));

@@ -2,7 +2,7 @@
  * Reads `ufes.yaml` (or a folder of *.yaml): text → value with positions → overlay → defaults → schema → cross-field
  * checks → frozen. Every problem is reported at once, with its place and what would be right.
  */
-import { readdir, stat } from 'node:fs/promises';
+import { access, constants, readdir, stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { checkConfig } from '@ufes/core/config/check.ts';
 import { isPlainObject, withDefaults } from '@ufes/core/config/defaults.ts';
@@ -43,8 +43,15 @@ export async function loadConfig(path: string, options: { readonly overlay?: obj
   throw new OperatingError('CONFIG_INVALID', `${path} is not right:\n${formatProblems(result.problems)}`);
 }
 
-/** `overlay` is laid over what the files say (maps are merged, all else replaced). Never rejects for what the files hold. */
-export async function readConfig(path: string, options: { readonly overlay?: object } = {}): Promise<ReadResult> {
+export interface ReadOptions {
+  /** Laid over what the files say (maps are merged, all else replaced). */
+  readonly overlay?: object;
+  /** Whether GeoIP files that are named must be there. */
+  readonly withGeoip?: boolean;
+}
+
+/** Never rejects for what the files hold. */
+export async function readConfig(path: string, options: ReadOptions = {}): Promise<ReadResult> {
   const found = await readSources(path);
   if (!Array.isArray(found)) return { ok: false, problems: [found], files: [resolve(path)] };
   const sources = found.map(({ file, text }) => new YamlSource(file, text));
@@ -69,7 +76,8 @@ export async function readConfig(path: string, options: { readonly overlay?: obj
   const folder = (await isFolder(path)) ? resolve(path) : dirname(resolve(path));
   const beside = await readBeside(config, folder, displayFolder(path, folder));
   files.push(...beside.files);
-  const between = [...beside.problems, ...checkConfig(config, beside.zoneTexts)].filter(mended.isGenuine);
+  const geoip = options.withGeoip ? await geoipProblems(config, folder) : [];
+  const between = [...beside.problems, ...geoip, ...checkConfig(config, beside.zoneTexts)].filter(mended.isGenuine);
   const problems = [
     ...before,
     ...wrong.map(locate),
@@ -152,6 +160,31 @@ async function readBounded(path: string): Promise<string> {
   } catch {
     throw new Error('it is not UTF-8 text');
   }
+}
+
+/**
+ * GeoIP data that is not there. Only on demand: a process that runs goes on with the edition it has, and must not lose a
+ * reload because one is being replaced.
+ */
+async function geoipProblems({ geoip }: Config, folder: string): Promise<ConfigProblem[]> {
+  const problems: ConfigProblem[] = [];
+  for (const part of ['city', 'asn'] as const) {
+    const path = geoip[part];
+    if (path === 'builtin' || path === 'none') continue;
+    try {
+      await assertReadable(resolve(folder, path));
+    } catch (thrown) {
+      problems.push({ path: ['geoip', part], message: `${path} ${unreadable(thrown)}` });
+    }
+  }
+  return problems;
+}
+
+/** Of a file that is opened later, and far larger than what is read here. */
+async function assertReadable(path: string): Promise<void> {
+  await access(path, constants.R_OK);
+  const found = await stat(path);
+  if (!found.isFile()) throw new Error(found.isDirectory() ? 'it is a folder' : 'it is no regular file');
 }
 
 function unreadable(thrown: unknown): string {

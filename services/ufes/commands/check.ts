@@ -12,7 +12,7 @@ export const check: Command = {
     const { values, positionals } = parseArgs({ args: [...args], options: { ...jsonOption }, allowPositionals: true });
     if (positionals.length > 1) throw new UsageError('one file or folder at a time');
     const path = positionals[0] ?? 'ufes.yaml';
-    const result = await readConfig(path);
+    const result = await readConfig(path, { withGeoip: true });
     if (values.json)
       process.stdout.write(
         `${JSON.stringify(result.ok ? { ok: true } : { ok: false, problems: result.problems }, null, 2)}\n`,
