@@ -10,6 +10,7 @@ import { createCookieKeys } from '@ufes/core/dns/cookie.ts';
 import { limits } from '@ufes/core/limits.ts';
 import { liveState } from '@ufes/core/live.ts';
 import { followArtefact } from '@ufes/io/artefact.ts';
+import { stepBack } from '@ufes/io/priority.ts';
 import type { ServiceContext, ServiceMain } from '@ufes/io/service.ts';
 import { whyNoBatches } from '@ufes/io/udp/mmsg.ts';
 import { addRoutes } from './admin.ts';
@@ -92,6 +93,8 @@ export const main: ServiceMain = (context) => {
     async start() {
       await keyring.start();
       await threads?.start();
+      // Once they are there: a thread begins with the priority of the one that starts it.
+      if (threads !== undefined) stepBack(limits.dns.mainStepsBack);
       await map.start();
       await desired.start();
       await feed.start();

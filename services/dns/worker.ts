@@ -13,6 +13,7 @@ import { limits } from '@ufes/core/limits.ts';
 import { decodeMap, type SteeringMap, withBuckets } from '@ufes/core/steering/map.ts';
 import type { Version } from '@ufes/core/version.ts';
 import { systemClock } from '@ufes/io/clock.ts';
+import { stepForward } from '@ufes/io/priority.ts';
 import { MmsgSocket, Poller } from '@ufes/io/udp/mmsg.ts';
 import { Answerer } from './answer.ts';
 import { Counters } from './counters.ts';
@@ -194,4 +195,5 @@ function tell(report: FromThread): void {
   parentPort!.postMessage(report);
 }
 
+stepForward(limits.dns.threadStepsForward);
 new AnswerThread(workerData as WorkerInit).run();

@@ -165,6 +165,10 @@ export const limits = {
     queryBytes: 4_096,
     /** Of each UDP socket: a tenth of a second's queries at full load. */
     socketBufferBytes: 4 << 20,
+    /** Of nice, where it may: an answer takes microseconds, and waits for nobody who computes for longer. */
+    threadStepsForward: 10,
+    /** Of nice, below the threads: maps and checks of health still get a quarter of a core that both want. */
+    mainStepsBack: 5,
     /** An idle thread looks for orders this often; a busy one after each batch. */
     idleThreadMs: 50,
     /** Time a busy thread gives to building new tables between two batches. */

@@ -185,8 +185,9 @@ export function openUdp(endpoint: Endpoint, { reusePort, timeoutMs, socketBuffer
   if (address.every((byte) => byte === 0)) {
     set(v4 ? c.IPPROTO_IP : c.IPPROTO_IPV6, v4 ? c.IP_PKTINFO : c.IPV6_RECVPKTINFO);
   }
-  set(c.SOL_SOCKET, c.SO_RCVBUF, socketBufferBytes);
-  set(c.SOL_SOCKET, c.SO_SNDBUF, socketBufferBytes);
+  // Beyond net.core.rmem_max, which holds a few hundred queries, where we may (CAP_NET_ADMIN).
+  if (set(c.SOL_SOCKET, c.SO_RCVBUFFORCE, socketBufferBytes) !== 0) set(c.SOL_SOCKET, c.SO_RCVBUF, socketBufferBytes);
+  if (set(c.SOL_SOCKET, c.SO_SNDBUFFORCE, socketBufferBytes) !== 0) set(c.SOL_SOCKET, c.SO_SNDBUF, socketBufferBytes);
   const timeout = BigInt64Array.of(BigInt(Math.floor(timeoutMs / 1000)), BigInt((timeoutMs % 1000) * 1000));
   libc.setsockopt(fd, c.SOL_SOCKET, c.SO_RCVTIMEO, timeout, 16);
   return bindSocket(fd, endpoint, 'udp');
