@@ -58,7 +58,7 @@ export function readYaml(text: string, { lines, piecesMax, stringKeys = false }:
 }
 
 function* boundedTokens(text: string, lines: LineCounter, piecesMax: number): Generator<CST.Token> {
-  const { yamlDepth, yamlErrors, yamlAliases } = limits.config;
+  const { yamlErrors, yamlAliases } = limits.config;
   const parser = new Parser(lines.addNewLine);
   lines.addNewLine(0);
   let pieces = 0;
@@ -81,7 +81,9 @@ function* boundedTokens(text: string, lines: LineCounter, piecesMax: number): Ge
       }
       yield token;
     }
-    if (parser.stack.length > yamlDepth) throw new Refusal(offset, `nested more than ${yamlDepth} levels deep`);
+    if (parser.stack.length > limits.config.yamlDepth) {
+      throw new Refusal(offset, `nested more than ${limits.config.yamlDepth} levels deep`);
+    }
     if (!isMark(lexeme)) offset += lexeme.length;
     before = lexeme;
   }
