@@ -95,9 +95,10 @@ export const main: ServiceMain = (context) => {
       await threads?.start();
       // Once they are there: a thread begins with the priority of the one that starts it.
       if (threads !== undefined) stepBack(limits.dns.mainStepsBack);
-      await map.start();
       await desired.start();
+      // Health is checked while the map, which may be large, is read.
       await feed.start();
+      await map.start();
       await feed.settled(Math.min(limits.dns.startMs, config.probes.health.timeoutMs));
       await listeners.start();
       open = true;

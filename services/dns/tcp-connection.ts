@@ -19,6 +19,8 @@ export interface ConnectionOwner {
   readonly closed: () => void;
   /** The turn is over, and there is more: `turn` is to be called. */
   readonly unfinished: () => void;
+  /** Calls once a client that asks on would have. The result cancels. */
+  readonly afterQuiet: (fn: () => void) => () => void;
 }
 
 export class TcpConnection {
@@ -36,6 +38,7 @@ export class TcpConnection {
   #rest: Buffer = none;
   #isQueued = false;
   #isDraining = false;
+  #cancelQuiet = () => {};
 
   constructor(socket: Socket, peer: Peer, answerer: AnswerFunction, turnAnswers: number, owner: ConnectionOwner) {
     this.#socket = socket;
@@ -51,7 +54,10 @@ export class TcpConnection {
       if (!this.#isQueued) this.#work();
     });
     socket.on('error', () => socket.destroy());
-    socket.on('close', () => owner.closed());
+    socket.on('close', () => {
+      this.#cancelQuiet();
+      owner.closed();
+    });
   }
 
   /** At once. */
@@ -60,7 +66,7 @@ export class TcpConnection {
     this.#socket.destroy();
   }
 
-  /** Ends once it has answered the next query and owes nothing. */
+  /** Ends in the first pause after its next answer, so that no query crosses the end on its way. */
   drain(): void {
     this.#isDraining = true;
   }
@@ -89,8 +95,19 @@ export class TcpConnection {
     }
     socket.uncork();
     if (answered > 0) this.#owner.active();
-    if (this.#isDraining && answered > 0 && this.#rest.length === 0 && this.#filled === 0) this.finish();
-    else this.#readOn();
+    if (answered > 0 && this.#isDraining) this.#endWhenQuiet();
+    this.#readOn();
+  }
+
+  #endWhenQuiet(): void {
+    this.#cancelQuiet();
+    this.#cancelQuiet = this.#owner.afterQuiet(() => {
+      // What came while this thread was late is read first, and begins the pause anew.
+      const before = this.activeAtMs;
+      setImmediate(() => {
+        if (this.activeAtMs === before && this.#rest.length === 0 && this.#filled === 0) this.finish();
+      });
+    });
   }
 
   /** What has not been looked at is not added to: the peer's own window fills. */

@@ -73,7 +73,7 @@ export function createTcpSource(init: TcpInit): BatchSource {
       new Promise((resolve) => {
         if (server === undefined) return resolve();
         cancelSweep();
-        // Each ends after its next answer, where none is owed; who asks nothing for half the time is idle.
+        // Each ends in a pause after its next answer; who asks nothing for half the time, or without a pause, then.
         connections.drain();
         const cancels = [
           clock.after(bounds.tcpDrainMs / 2, () => connections.finishAll()),
@@ -124,6 +124,7 @@ class Connections {
         if (same.size === 0 && this.#byClient.get(client) === same) this.#byClient.delete(client);
       },
       unfinished: () => this.#queue(connection),
+      afterQuiet: (fn) => clock.after(limits.dns.tcpQuietMs, fn),
     });
     connection.activeAtMs = clock.monotonicMs();
     this.#all.add(connection);

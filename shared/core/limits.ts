@@ -153,6 +153,8 @@ export const limits = {
     tcpBacklogBytes: 1 << 20,
     /** At stop, for peers to read their last answers. */
     tcpDrainMs: 1_000,
+    /** Of these, a pause in which a connection can end: longer than the way to nearby resolvers. */
+    tcpQuietMs: 12,
     /** CNAME links followed inside our zones. */
     chain: 8,
     /** Answers remembered for the dashboard. */
