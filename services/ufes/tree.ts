@@ -103,7 +103,8 @@ async function whenReady(supervisor: Supervisor, stopped: Promise<void>): Promis
   });
   const untilMs = systemClock.monotonicMs() + limits.supervisor.startMs;
   while (systemClock.monotonicMs() < untilMs && !over) {
-    if (supervisor.status().every((one) => one.state === 'ready')) return true;
+    // One that ended said why; it is tried again, and nobody waits for it.
+    if (supervisor.status().every((one) => one.state === 'ready' || one.restarts > 0)) break;
     await moment();
   }
   if (over) return false;
