@@ -48,6 +48,21 @@ export type Outcome =
 /** A time-out that fires this late shows that our own process stood still; the answer may be waiting in the kernel. */
 const stalledMs = 100;
 
+/** While a check is under way the event loop is looked at this often: how late it is says how much of it we had. */
+const lookMs = 50;
+
+/** Adds up how late its timers are; half of a time-out spent waiting for ourselves is no evidence against the target. */
+function watchLag(clock: Clock): { readonly lateMs: () => number; readonly stop: () => void } {
+  let lateMs = 0;
+  let dueMs = clock.monotonicMs() + lookMs;
+  const stop = clock.every(lookMs, () => {
+    const nowMs = clock.monotonicMs();
+    lateMs += Math.max(0, nowMs - dueMs);
+    dueMs = nowMs + lookMs;
+  });
+  return { lateMs: () => lateMs, stop };
+}
+
 /** Never rejects. `cancel` drops the connection; the promise then resolves to `void`. */
 export function attempt(
   target: CheckTarget,
@@ -61,13 +76,14 @@ export function attempt(
     settle = resolve;
   });
   const spentMs = (): number => clock.monotonicMs() - startMs;
-  const cancelTimer = clock.after(timeoutMs, () =>
-    finish(
-      spentMs() > timeoutMs + stalledMs ? 'void' : { ok: false, ms: spentMs(), error: `no answer in ${timeoutMs} ms` },
-    ),
-  );
+  const lag = watchLag(clock);
+  const cancelTimer = clock.after(timeoutMs, () => {
+    const isOurs = spentMs() > timeoutMs + stalledMs || lag.lateMs() > timeoutMs / 2;
+    finish(isOurs ? 'void' : { ok: false, ms: spentMs(), error: `no answer in ${timeoutMs} ms` });
+  });
   const finish = (outcome: Outcome): void => {
     cancelTimer();
+    lag.stop();
     settle(outcome);
     drop();
   };

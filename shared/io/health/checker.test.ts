@@ -142,6 +142,27 @@ describe('one check', () => {
     clock.advance(500);
     expect(await done).toBe('void');
   });
+
+  it('is void when this process had less than half of the time itself', async () => {
+    const port = await listen(createServer(() => {}));
+    const outcome = (ticksMs: number[]) => {
+      const clock = new ManualClock();
+      const { done } = attempt({ id: 'x', kind: 'http', address: '127.0.0.1', port }, 500, {
+        nowMs: () => clock.nowMs(),
+        monotonicMs: () => clock.monotonicMs(),
+        after: (ms, fn) => clock.after(ms, fn),
+        // The event loop comes round at these times only.
+        every: (_, fn) => {
+          for (const ms of ticksMs) clock.after(ms, fn);
+          return () => {};
+        },
+      });
+      clock.advance(500);
+      return done;
+    };
+    expect(await outcome([250, 499])).toBe('void');
+    expect(await outcome([80, 160, 240, 320, 400, 480])).toMatchObject({ ok: false, error: 'no answer in 500 ms' });
+  });
 });
 
 describe('schedule', () => {
