@@ -23,7 +23,7 @@ import type { SteeredService, Tables } from './tables.ts';
 import type { Wire } from './wire.ts';
 
 /** Results besides the length of an answer. */
-export const notPlain = -1;
+const notPlain = -1;
 /** Over its network's rate: `admitted` says what is to be done. */
 export const overRate = -2;
 

@@ -114,12 +114,15 @@ async function whenReady(supervisor: Supervisor, stopped: Promise<void>): Promis
   return true;
 }
 
-/** Edges that were checked before they listened are back in answers after hysteresis: a moment, and worth the wait. */
+/**
+ * Edges that were checked before they listened are back in answers after hysteresis, and for good once no check could
+ * flip them soon: a moment, and worth the wait.
+ */
 async function whenChecked(state: string): Promise<void> {
   const untilMs = systemClock.monotonicMs() + limits.supervisor.checkedMs;
   while (systemClock.monotonicMs() < untilMs) {
     const dns = await adminGet<DnsState>(state, 'dns', '/state').catch(() => undefined);
-    if (dns?.pops.every((pop) => pop.state === 'up')) return;
+    if (dns?.pops.every((pop) => pop.state === 'up' && pop.holdMs === 0)) return;
     await moment();
   }
 }

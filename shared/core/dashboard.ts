@@ -40,6 +40,7 @@ export const dnsStateSchema = Type.Object({
       state: popStateSchema,
       sinceSeconds: Type.Number({ description: 'since the epoch; 0: unknown' }),
       loadPerMille: Type.Number({ description: 'of capacity' }),
+      holdMs: Type.Optional(Type.Number({ description: 'the state can flip after this long; 0: no flip in sight' })),
     }),
   ),
   map: Type.Optional(artefactAgeSchema),

@@ -317,8 +317,8 @@ export const limits = {
     hungMs: 30_000,
     /** `ufes up` says what does not serve after this long. */
     startMs: 30_000,
-    /** Then waits this long for PoPs to be seen up: hysteresis of the default checks, twice. */
-    checkedMs: 5_000,
+    /** Then waits this long for PoPs to be seen up for good: hysteresis of the default checks, and rests after flips. */
+    checkedMs: 12_000,
     /** A rehearsal is watched; longer than a day is a decommissioning, and a timer holds 24.8 days at most. */
     failMsMax: 86_400_000,
     /** After "stop" a process is killed: an edge has drained by then, and `stopMs` is not over. */
