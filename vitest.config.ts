@@ -25,6 +25,8 @@ export default defineConfig({
           fileParallelism: false,
           testTimeout: 120_000,
           hookTimeout: 120_000,
+          // Real processes with bounds in seconds, on machines that others share: what is broken fails twice.
+          retry: 1,
         },
       },
     ],
