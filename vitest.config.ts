@@ -5,6 +5,8 @@ const exclude = ['**/node_modules/**'];
 export default defineConfig({
   test: {
     testTimeout: 30_000,
+    // Real sockets and processes with bounds in seconds, on machines that others share: what is broken fails twice.
+    retry: 1,
     hookTimeout: 60_000,
     projects: [
       {
@@ -25,8 +27,6 @@ export default defineConfig({
           fileParallelism: false,
           testTimeout: 120_000,
           hookTimeout: 120_000,
-          // Real processes with bounds in seconds, on machines that others share: what is broken fails twice.
-          retry: 1,
         },
       },
     ],
