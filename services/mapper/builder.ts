@@ -10,7 +10,6 @@
  */
 import type { DesiredState } from '@ufes/core/desired.ts';
 import { describeError } from '@ufes/core/errors.ts';
-import { parsePrefix } from '@ufes/core/ip.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Component, Lease } from '@ufes/core/ports.ts';
 import type { Base } from '@ufes/core/steering/base.ts';
@@ -21,11 +20,10 @@ import type { Geoip } from '@ufes/geoip/geoip.ts';
 import { type ArtefactFollower, followArtefact, publishArtefact } from '@ufes/io/artefact.ts';
 import type { ServiceContext } from '@ufes/io/service.ts';
 import type { EvidenceTable } from './evidence.ts';
-import { distancePrior, groundFrom, placeOf } from './ground.ts';
+import { feedCell } from './feed.ts';
+import { distancePrior, groundFrom } from './ground.ts';
 import type { MapperMetrics } from './metrics.ts';
 import { type MapPlan, planOf } from './plan.ts';
-
-const noEvidence = { ms: Number.NaN, lowMs: 0, highMs: Number.POSITIVE_INFINITY, n: 0 };
 
 export interface EvidenceSource {
   readonly table: EvidenceTable;
@@ -221,26 +219,10 @@ export class Builder implements Component {
   }
 
   /** Brings the changed prefixes' evidence into the cells. */
-  #feed({ build, plan, geoip, ground }: Current, nowMs: number): void {
-    const sources = new Set(plan.sources);
-    const { cells } = build;
+  #feed(current: Current, nowMs: number): void {
     if (this.#changed.size > 0) this.#isEstimateDue = true;
     for (const text of this.#changed) {
-      const { targets, samples } = this.#table.summary(text, sources, nowMs);
-      const prefix = parsePrefix(text)!;
-      let row = cells.rowOf(prefix.family, prefix.hi, prefix.lo);
-      if (row < 0) {
-        if (targets.size === 0) continue;
-        row = cells.add(placeOf(geoip, ground, plan.popVectors, prefix));
-      }
-      let demoted = false;
-      for (const [pop, id] of plan.pops.entries()) {
-        const summary = targets.get(`pop:${id}`);
-        cells.setOwn(row, pop, summary?.own ?? noEvidence, summary?.lastSeconds ?? 0);
-        demoted ||= summary?.demoted === true;
-      }
-      cells.setSamples(row, samples);
-      if (demoted) this.#demoted.add(text);
+      if (feedCell(current, this.#table, text, nowMs)) this.#demoted.add(text);
       else this.#demoted.delete(text);
     }
     this.#changed.clear();

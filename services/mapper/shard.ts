@@ -6,6 +6,7 @@ import type { SampleRecord } from '@ufes/core/samples.ts';
 import { Sketch } from '@ufes/core/sketch/sketch.ts';
 import type { ServiceContext } from '@ufes/io/service.ts';
 import type { EvidenceTable } from './evidence.ts';
+import { sketchSamples } from './feed.ts';
 import { type Rejection, readRecord } from './record.ts';
 
 type Parts = Pick<ServiceContext, 'store' | 'queue' | 'clock' | 'log'>;
@@ -136,7 +137,7 @@ export class Shard {
     const { store, clock, queue, log } = this.#parts;
     const nowMs = clock.nowMs();
     const { accepted, rejected } = await this.#accept(records, nowMs);
-    const rows = this.#sketch(accepted);
+    const rows = sketchSamples(this.#table, accepted);
     const tokens = accepted.map(({ token, tokenExpiresAtMs }) => ({
       id: token,
       expiresAtMs: Math.max(tokenExpiresAtMs, nowMs) + limits.evidence.tokenGraceMs,
@@ -192,24 +193,6 @@ export class Shard {
       }
     }
     return { accepted, rejected };
-  }
-
-  #sketch(samples: readonly SampleRecord[]): EvidenceRow[] {
-    const sketches = new Map<string, Sketch>();
-    for (const { prefix, kind, source, atMs, observations } of samples) {
-      for (const { target, ok, rttMs, weight } of observations) {
-        const key = `${prefix}|${target}|${kind}|${source}`;
-        let sketch = sketches.get(key);
-        if (sketch === undefined) {
-          const held = this.#table.get(key);
-          sketch = held === undefined ? new Sketch() : Sketch.decode(held);
-          sketches.set(key, sketch);
-        }
-        if (!ok) sketch.fail();
-        else if (rttMs !== undefined) sketch.add(rttMs, atMs, weight);
-      }
-    }
-    return [...sketches].map(([key, sketch]) => ({ key, bytes: sketch.encode() }));
   }
 }
 
