@@ -8,6 +8,8 @@ export default defineConfig({
     // Real sockets and processes with bounds in seconds, on machines that others share: what is broken fails twice.
     retry: 1,
     hookTimeout: 60_000,
+    // What comes in a moment on a quiet machine takes its time on a busy one.
+    expect: { poll: { timeout: 15_000 } },
     projects: [
       {
         extends: true,

@@ -1,7 +1,7 @@
 /**
  * Never silent: at half of ufes's own peak, `ufes dns replace` hands the sockets to a new process again and again while a
- * new map comes every second and TCP clients keep asking. Every UDP query has to be answered, no socket may drop one, and
- * no TCP connection may end with an answer owed.
+ * new map comes every second and TCP clients keep asking. Every UDP query has to be answered, no socket may drop one, no
+ * TCP connection may end, and no answer over one be owed.
  */
 import { once } from 'node:events';
 import { join } from 'node:path';
@@ -70,6 +70,7 @@ export async function replace(stage: Stage, options: RunOptions): Promise<CaseRe
       atMost('replace: answers of neither map', outcome.wrong, 0),
       atMost('replace: datagrams dropped at our sockets', dropped, 0),
       atMost('replace: TCP answers owed by connections that ended', tcp.owed, 0),
+      atMost('replace: TCP connections that ended', tcp.drained, 0),
       atMost('replace: TCP connections refused', tcp.refused, 0),
     ],
   };

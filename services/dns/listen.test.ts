@@ -35,6 +35,7 @@ async function tcp(bounds: Partial<TcpBounds> = {}) {
       tcpPerClient: 2,
       tcpIdleMs: 10_000,
       tcpIdleMsMin: 10_000,
+      tcpLingerMs: 1_000,
       tcpTurn: 64,
       tcpBacklogBytes: 1 << 20,
       tcpDrainMs: 1_000,

@@ -6,9 +6,10 @@ import type { Clock, Component, Log } from '@ufes/core/ports.ts';
 import { parseEndpoint } from '@ufes/io/address.ts';
 import { closeSocket } from '@ufes/io/udp/mmsg.ts';
 import type { Counters } from './counters.ts';
+import { type ConnectionInbox, passOnTo, tellLast } from './pass-on.ts';
 import { closeSockets, type OpenSockets, openSockets } from './sockets.ts';
 import type { AnswerFunction, BatchSource } from './source.ts';
-import { createTcpSource } from './tcp.ts';
+import { createTcpSource, type TcpInit, type TcpSource } from './tcp.ts';
 import type { Threads } from './threads.ts';
 import { createDgramSource } from './udp.ts';
 
@@ -19,10 +20,18 @@ export interface ListenInit {
   /** Started; it stays to the caller to stop them after the listeners. Undefined: node:dgram. */
   readonly threads?: Threads | undefined;
   /** Sockets of a process whose place is taken (replace.ts), instead of new ones where they fit. */
-  readonly taken?: (() => Promise<readonly OpenSockets[]>) | undefined;
+  readonly taken?: (() => Promise<Taken>) | undefined;
+  /** TCP connections are about to end: answers say so from now on. */
+  readonly ending?: (() => void) | undefined;
   readonly clock: Clock;
   readonly log: Log;
   readonly counters: Counters;
+}
+
+export interface Taken {
+  readonly sockets: readonly OpenSockets[];
+  /** Where its TCP connections come once it leaves. */
+  readonly connections: ConnectionInbox;
 }
 
 export interface Listeners extends Component {
@@ -30,13 +39,18 @@ export interface Listeners extends Component {
   ports(): ReadonlyMap<string, number>;
   /** While they are open here; none where UDP is node:dgram's. */
   sockets(): readonly OpenSockets[];
+  /** At `stop` TCP connections go to the inbox at `path`. */
+  leaveTo(path: string): void;
 }
 
 export function createListeners(init: ListenInit): Listeners {
   const { answerer, clock, log, counters, threads } = init;
   const open: BatchSource[] = [];
+  const tcpSources = new Map<string, TcpSource>();
   const ports = new Map<string, number>();
   let sockets: readonly OpenSockets[] = [];
+  let inbox: ConnectionInbox | undefined;
+  let successor: string | undefined;
 
   async function openSource(source: BatchSource): Promise<number> {
     await source.open();
@@ -44,19 +58,27 @@ export function createListeners(init: ListenInit): Listeners {
     return source.port;
   }
 
+  async function openTcp(listener: string, of: TcpInit): Promise<void> {
+    const source = createTcpSource(of);
+    await source.open();
+    tcpSources.set(listener, source);
+  }
+
   async function startByDgram(): Promise<void> {
     for (const text of init.endpoints) {
       const endpoint = parseEndpoint(text);
       const port = await openSource(createDgramSource(endpoint, answerer, log));
-      await openSource(createTcpSource({ endpoint: { ...endpoint, port }, answerer, clock, log, counters }));
+      await openTcp(text, { endpoint: { ...endpoint, port }, answerer, clock, log, counters });
       ports.set(text, port);
     }
   }
 
   async function startByThreads(by: Threads): Promise<void> {
-    sockets = await openOrTake(init, by.count);
+    const taken = await init.taken?.();
+    inbox = taken?.connections;
+    sockets = openOrTake(init.endpoints, by.count, taken?.sockets);
     for (const { listener, address, port, tcp } of sockets) {
-      await openSource(createTcpSource({ endpoint: { address, port }, fd: tcp, answerer, clock, log, counters }));
+      await openTcp(listener, { endpoint: { address, port }, fd: tcp, answerer, clock, log, counters });
       ports.set(listener, port);
     }
     // Taken ones may be more or fewer than threads here.
@@ -65,18 +87,34 @@ export function createListeners(init: ListenInit): Listeners {
         udp.filter((_, i) => i % by.count === thread).map((fd) => ({ fd, address })),
       );
     await by.open(Array.from({ length: by.count }, (_, thread) => ofThread(thread)));
+    inbox?.follow(clock, (listener, connection) => {
+      const source = tcpSources.get(listener);
+      source?.adopt(connection);
+      return source !== undefined;
+    });
   }
 
   async function stop(): Promise<void> {
     await threads?.stop();
     for (const { udp } of sockets) for (const fd of udp) closeSocket(fd);
     sockets = [];
-    await Promise.all(open.splice(0).map((source) => source.close()));
+    inbox?.close();
+    const to = successor;
+    if (to === undefined) init.ending?.();
+    const closing = [...tcpSources].map(([listener, source]) =>
+      source.close(to === undefined ? undefined : passOnTo(to, listener)),
+    );
+    tcpSources.clear();
+    await Promise.all([...closing, ...open.splice(0).map((source) => source.close())]);
+    if (to !== undefined) tellLast(to);
   }
 
   return {
     ports: () => ports,
     sockets: () => sockets,
+    leaveTo(path) {
+      successor = path;
+    },
     async start() {
       try {
         await (threads === undefined ? startByDgram() : startByThreads(threads));
@@ -93,11 +131,13 @@ export function createListeners(init: ListenInit): Listeners {
 }
 
 /** Each endpoint's sockets: those taken over, else new ones. What was taken and is no longer configured is closed. */
-async function openOrTake({ endpoints, taken }: ListenInit, threads: number): Promise<OpenSockets[]> {
-  if (taken === undefined) return openSockets(endpoints, threads);
-  const all = await taken();
-  const kept = all.filter(({ listener }) => endpoints.includes(listener));
-  closeSockets(all.filter((one) => !kept.includes(one)));
+function openOrTake(
+  endpoints: readonly string[],
+  threads: number,
+  taken: readonly OpenSockets[] = [],
+): readonly OpenSockets[] {
+  const kept = taken.filter(({ listener }) => endpoints.includes(listener));
+  closeSockets(taken.filter((one) => !kept.includes(one)));
   const missing = endpoints.filter((endpoint) => !kept.some(({ listener }) => listener === endpoint));
   try {
     return [...kept, ...openSockets(missing, threads)];

@@ -20,7 +20,7 @@ import { Counters, joined } from './counters.ts';
 import { registerHealthMetrics } from './health-metrics.ts';
 import { createListeners } from './listen.ts';
 import { createLiveFeed } from './live-feed.ts';
-import { registerMetrics, registerPopGauge } from './metrics.ts';
+import { registerMetrics, registerPopGauge, registerThreadMetrics } from './metrics.ts';
 import { addOrderRoutes } from './order-routes.ts';
 import { QueryLog } from './query-log.ts';
 import { ProbeQueries, RecentAnswers } from './recent.ts';
@@ -64,6 +64,9 @@ export const main: ServiceMain = (context) => {
     answerer,
     threads,
     ...(context.replaces && { taken: () => takeSockets(context) }),
+    ending: () => {
+      wire.tcpIdleMs = 0;
+    },
     clock,
     log,
     counters,
@@ -71,6 +74,7 @@ export const main: ServiceMain = (context) => {
   addReplaceRoutes(context, listeners);
 
   registerMetrics(registry, () => joined([counters, ...(threads?.counters() ?? [])]));
+  if (threads !== undefined) registerThreadMetrics(registry, threads);
   registerPopGauge(registry, function* () {
     const { tables } = answerer;
     for (const [pop, { id }] of tables?.desired.pops.entries() ?? []) yield [{ pop: id }, liveState(tables!.live, pop)];

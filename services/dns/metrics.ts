@@ -1,6 +1,7 @@
 /** What dns counts, as Prometheus reads it. The answer path keeps plain numbers; they are read here, when scraped. */
 import { Counter, Gauge, type Registry } from '@ufes/io/metrics.ts';
 import { type Counters, latencyBoundsUs, timedEvery } from './counters.ts';
+import type { Threads } from './threads.ts';
 
 /** `read` joins the counts of all threads. */
 export function registerMetrics(registry: Registry, read: () => Counters): void {
@@ -55,6 +56,25 @@ export function registerMetrics(registry: Registry, read: () => Counters): void 
   scraped(registry, 'ufes_dns_answer_seconds_sum', `Sum of ufes_dns_answer_seconds, ${every}`, [], () => [
     [{}, read().latencySumUs / 1e6],
   ]);
+}
+
+/** Threads that answer UDP; none where node:dgram does. */
+export function registerThreadMetrics(registry: Registry, threads: Pick<Threads, 'failures' | 'answering'>): void {
+  scraped(
+    registry,
+    'ufes_dns_thread_failures_total',
+    'Threads that ended by themselves and were started again',
+    [],
+    () => [[{}, threads.failures()]],
+  );
+  const gauge = new Gauge({
+    name: 'ufes_dns_threads_answering',
+    help: 'Threads that answer UDP now',
+    registers: [registry],
+    collect: () => {
+      gauge.set(threads.answering());
+    },
+  });
 }
 
 export function registerPopGauge(

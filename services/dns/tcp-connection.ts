@@ -38,15 +38,26 @@ export class TcpConnection {
   #rest: Buffer = none;
   #isQueued = false;
   #isDraining = false;
+  #isFinished = false;
   #cancelQuiet = () => {};
 
-  constructor(socket: Socket, peer: Peer, answerer: AnswerFunction, turnAnswers: number, owner: ConnectionOwner) {
+  /** `unread`: what came before, and has not been answered; a turn begins with it. */
+  constructor(
+    socket: Socket,
+    peer: Peer,
+    answerer: AnswerFunction,
+    turnAnswers: number,
+    owner: ConnectionOwner,
+    unread = none,
+  ) {
     this.#socket = socket;
     this.#peer = peer;
     this.#answerer = answerer;
     this.#turnAnswers = turnAnswers;
     this.#owner = owner;
+    this.#rest = unread;
     socket.on('data', (chunk: Buffer) => {
+      if (this.#isFinished) return;
       this.#rest = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
       if (!this.#isQueued) this.#work();
     });
@@ -60,6 +71,15 @@ export class TcpConnection {
     });
   }
 
+  /** Nothing of a query has come, and all answers have left. */
+  get isIdle(): boolean {
+    return this.#rest.length === 0 && this.#filled === 0 && this.#socket.writableLength === 0;
+  }
+
+  get isFinished(): boolean {
+    return this.#isFinished;
+  }
+
   /** At once. */
   end(): void {
     this.#owner.closed();
@@ -71,9 +91,36 @@ export class TcpConnection {
     this.#isDraining = true;
   }
 
-  /** After the answers under way. */
+  /**
+   * After the answers under way: no more of them. What still comes is read and thrown away until the client ends its side
+   * too (or `end`): closed with a query unread, the connection would be reset, and answers not read yet be lost with it.
+   * To the client a query after our FIN is one that was not answered, to be asked again (RFC 7766 §6.2.4).
+   */
   finish(): void {
-    this.#socket.end(() => this.#socket.destroy());
+    if (this.#isFinished) return;
+    this.#isFinished = true;
+    this.#rest = none;
+    this.#socket.end();
+    this.#socket.resume();
+  }
+
+  /**
+   * What another process needs to go on here: the descriptor, and the bytes that came and are not answered. Undefined:
+   * not now, while answers wait for the peer, or more than `bytes` for their turn. Once the descriptor has been passed, `end`
+   * lets go of it here; that has to follow at once, before anything more is read.
+   */
+  handOver(bytes: number): { readonly fd: number; readonly unread: Buffer } | undefined {
+    const socket = this.#socket;
+    // Not in node's interface; where it is not there, the connection ends here.
+    const { fd } = (socket as unknown as { readonly _handle?: { readonly fd?: number } })._handle ?? {};
+    if (fd === undefined || fd < 0 || socket.destroyed || this.#isFinished) return undefined;
+    if (socket.writableEnded || socket.writableLength > 0) return undefined;
+    if (this.#filled + this.#rest.length + socket.readableLength > bytes) return undefined;
+    // What node has read ahead goes the way of all data, or, in a turn that waits, to the rest of it.
+    while (socket.read() !== null);
+    return socket.writableLength > 0
+      ? undefined
+      : { fd, unread: Buffer.concat([this.#partial.subarray(0, this.#filled), this.#rest]) };
   }
 
   /** Goes on where the last turn was over. */
@@ -84,7 +131,7 @@ export class TcpConnection {
 
   #work(): void {
     const socket = this.#socket;
-    if (socket.destroyed || socket.writableEnded) return;
+    if (socket.destroyed || this.#isFinished || socket.writableEnded) return;
     let answered = 0;
     socket.cork();
     while (this.#rest.length > 0 && answered < this.#turnAnswers && !socket.writableNeedDrain) {

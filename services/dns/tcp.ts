@@ -6,8 +6,12 @@
  * `tcpConnections`: past either, the one longest without a whole query gives way. The time a connection may be without a
  * whole query, however it dribbles bytes or leaves answers unread, is `tcpIdleMs` while fewer than half are in use and
  * shrinks to `tcpIdleMsMin` as they fill. One that pipelines gets `tcpTurn` answers, then it is the next one's turn.
+ *
+ * At `close` connections pass to the process that takes this one's place, and their clients notice nothing. Without one
+ * they end: who asks for the keepalive is told 0 (RFC 7828 §3.2.2), the others get a FIN in a pause of their queries.
  */
-import { createServer, isIPv6, type Server, type Socket } from 'node:net';
+import { createServer, isIPv6, type Server, Socket } from 'node:net';
+import { describeError } from '@ufes/core/errors.ts';
 import { type Peer, parsePeer } from '@ufes/core/ip.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Clock, Log } from '@ufes/core/ports.ts';
@@ -15,13 +19,14 @@ import { type Endpoint, formatEndpoint } from '@ufes/io/address.ts';
 import { bindError } from './bind-error.ts';
 import type { Counters } from './counters.ts';
 import { type AnswerFunction, type BatchSource, noPeer } from './source.ts';
-import { TcpConnection } from './tcp-connection.ts';
+import { type ConnectionOwner, TcpConnection } from './tcp-connection.ts';
 
 export interface TcpBounds {
   readonly tcpConnections: number;
   readonly tcpPerClient: number;
   readonly tcpIdleMs: number;
   readonly tcpIdleMsMin: number;
+  readonly tcpLingerMs: number;
   readonly tcpTurn: number;
   readonly tcpBacklogBytes: number;
   readonly tcpDrainMs: number;
@@ -38,10 +43,27 @@ export interface TcpInit {
   readonly bounds?: TcpBounds;
 }
 
-export function createTcpSource(init: TcpInit): BatchSource {
+/** A connection on its way from one process to another. */
+export interface OpenConnection {
+  readonly fd: number;
+  /** Came, and has not been answered. */
+  readonly unread: Uint8Array;
+}
+
+/** Gives connections to another process: all or, when it is behind, none. Throws when it is not there. */
+export type PassOn = (connections: readonly OpenConnection[]) => boolean;
+
+export interface TcpSource extends BatchSource {
+  /** Goes on with one of another process. */
+  adopt(connection: OpenConnection): void;
+  close(passOn?: PassOn): Promise<void>;
+}
+
+export function createTcpSource(init: TcpInit): TcpSource {
   const { endpoint, log, clock, bounds = limits.dns } = init;
   const label = `tcp ${formatEndpoint(endpoint)}`;
   const connections = new Connections(init, bounds);
+  const socketOptions = { highWaterMark: bounds.tcpBacklogBytes };
   let server: Server | undefined;
   let port = endpoint.port;
   let cancelSweep = () => {};
@@ -53,9 +75,7 @@ export function createTcpSource(init: TcpInit): BatchSource {
     },
     open: () =>
       new Promise((resolve, reject) => {
-        server = createServer({ noDelay: true, highWaterMark: bounds.tcpBacklogBytes }, (socket) =>
-          connections.accept(socket),
-        );
+        server = createServer({ noDelay: true, ...socketOptions }, (socket) => connections.accept(socket));
         const opening = server;
         opening.once('error', (cause) => reject(bindError(label, cause)));
         const { fd } = init;
@@ -69,13 +89,16 @@ export function createTcpSource(init: TcpInit): BatchSource {
           resolve();
         });
       }),
-    close: () =>
+    adopt({ fd, unread }) {
+      const socket = new Socket({ fd, ...socketOptions });
+      connections.accept(socket, Buffer.from(unread));
+    },
+    close: (passOn) =>
       new Promise((resolve) => {
         if (server === undefined) return resolve();
         cancelSweep();
-        // Each ends in a pause after its next answer; who asks nothing for half the time, or without a pause, then.
-        connections.drain();
         const cancels = [
+          passOn === undefined ? connections.drain() : passAll(connections, passOn, init),
           clock.after(bounds.tcpDrainMs / 2, () => connections.finishAll()),
           clock.after(bounds.tcpDrainMs, () => connections.endAll()),
         ];
@@ -86,6 +109,23 @@ export function createTcpSource(init: TcpInit): BatchSource {
         server = undefined;
       }),
   };
+}
+
+/** Now and every moment what can go; drains them when there is nobody to take them. The result cancels. */
+function passAll(connections: Connections, passOn: PassOn, { clock, log }: TcpInit): () => void {
+  let cancel = () => {};
+  const pass = () => {
+    try {
+      connections.pass(passOn);
+    } catch (error) {
+      log.warn({ error: describeError(error) }, 'dns: TCP connections end here: nobody takes them');
+      cancel();
+      connections.drain();
+    }
+  };
+  cancel = clock.every(limits.dns.passMs, pass);
+  pass();
+  return () => cancel();
 }
 
 /** Those that are open, in the order of their last whole query, and by network. */
@@ -102,7 +142,7 @@ class Connections {
     this.#bounds = bounds;
   }
 
-  accept(socket: Socket): void {
+  accept(socket: Socket, unread?: Buffer<ArrayBuffer>): void {
     const peer = parsePeer(socket.remoteAddress ?? '') ?? noPeer;
     const client = clientOf(peer);
     const same = this.#byClient.get(client) ?? new Set();
@@ -110,7 +150,7 @@ class Connections {
     else if (this.#all.size >= this.#bounds.tcpConnections) this.#giveWay(this.#all);
     this.#byClient.set(client, same);
     const { answerer, clock } = this.#init;
-    const connection: TcpConnection = new TcpConnection(socket, peer, answerer, this.#bounds.tcpTurn, {
+    const owner: ConnectionOwner = {
       active: () => {
         connection.activeAtMs = clock.monotonicMs();
         for (const set of [this.#all, same]) {
@@ -125,23 +165,48 @@ class Connections {
       },
       unfinished: () => this.#queue(connection),
       afterQuiet: (fn) => clock.after(limits.dns.tcpQuietMs, fn),
-    });
+    };
+    const connection = new TcpConnection(socket, peer, answerer, this.#bounds.tcpTurn, owner, unread);
     connection.activeAtMs = clock.monotonicMs();
     this.#all.add(connection);
     same.add(connection);
+    if (unread !== undefined && unread.length > 0) connection.turn();
   }
 
-  /** Ends those that have been without a whole query for too long; the longest stand first. */
+  /**
+   * Ends those that have been without a whole query for too long; the longest stand first. Idle ones get a FIN, and a
+   * while for what crosses it; those with half a query or answers unread are cut.
+   */
   sweep(): void {
     const beforeMs = this.#init.clock.monotonicMs() - this.#idleMs();
+    const lingeredMs = beforeMs - this.#bounds.tcpLingerMs;
     for (const connection of this.#all) {
       if (connection.activeAtMs > beforeMs) return;
-      connection.end();
+      if (!connection.isIdle || connection.activeAtMs <= lingeredMs) connection.end();
+      else connection.finish();
     }
   }
 
-  drain(): void {
+  drain(): () => void {
     for (const connection of this.#all) connection.drain();
+    return () => {};
+  }
+
+  /** As many as can go now, a message full after the other. */
+  pass(passOn: PassOn): void {
+    for (;;) {
+      const leaving: [TcpConnection, OpenConnection][] = [];
+      let bytes = limits.dns.passBytes;
+      for (const connection of this.#all) {
+        const open = connection.handOver(bytes);
+        if (open === undefined) continue;
+        leaving.push([connection, open]);
+        bytes -= open.unread.length;
+        if (leaving.length === limits.dns.passConnections) break;
+      }
+      if (leaving.length === 0 || !passOn(leaving.map(([, open]) => open))) return;
+      for (const [connection] of leaving) connection.end();
+    }
   }
 
   finishAll(): void {

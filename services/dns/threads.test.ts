@@ -3,12 +3,14 @@ import { createSocket } from 'node:dgram';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Worker } from 'node:worker_threads';
 import { createCookieKeys } from '@ufes/core/dns/cookie.ts';
 import { createLive } from '@ufes/core/live.ts';
+import type { Log } from '@ufes/core/ports.ts';
 import { buildBuckets, decodeMap, encodeMap } from '@ufes/core/steering/map.ts';
 import { systemClock } from '@ufes/io/clock.ts';
 import { silentLog } from '@ufes/io/log.ts';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { joined } from './counters.ts';
 import { createListeners } from './listen.ts';
 import { QueryLog } from './query-log.ts';
@@ -17,6 +19,21 @@ import { createRateTable } from './rrl.ts';
 import { buildMap, desiredState, harness, plainWire, query, readAnswer, service } from './testing.ts';
 import { createThreads } from './threads.ts';
 
+/** Every thread started, so that one can be ended from outside as the system might. */
+const { workers } = vi.hoisted(() => ({ workers: [] as Worker[] }));
+vi.mock('node:worker_threads', async (original) => {
+  const actual = await original<typeof import('node:worker_threads')>();
+  return {
+    ...actual,
+    Worker: class extends actual.Worker {
+      constructor(...given: ConstructorParameters<typeof Worker>) {
+        super(...given);
+        workers.push(this);
+      }
+    },
+  };
+});
+
 const cleanups: (() => Promise<unknown> | unknown)[] = [];
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
@@ -24,7 +41,7 @@ afterEach(async () => {
 
 async function start(
   endpoints: readonly string[],
-  options: { count?: number; log?: QueryLog; logEvery?: number; wire?: typeof plainWire } = {},
+  options: { count?: number; told?: Log; log?: QueryLog; logEvery?: number; wire?: typeof plainWire } = {},
 ) {
   const { answerer, counters } = harness();
   const recent = new RecentAnswers();
@@ -32,7 +49,7 @@ async function start(
   const threads = createThreads({
     count: options.count ?? 2,
     clock: systemClock,
-    log: silentLog,
+    log: options.told ?? silentLog,
     wire: options.wire ?? plainWire,
     shared: { cookieKeys: createCookieKeys(), rates: createRateTable(1) },
     logEvery: options.logEvery ?? 0,
@@ -154,6 +171,29 @@ describe('threads', () => {
     });
     expect(lines[3]).toMatchObject({ name: 'missing.shop.example.', type: 'AAAA', rcode: 'NXDOMAIN' });
     expect(Date.parse(lines[0].at)).toBeGreaterThan(Date.now() - 60_000);
+  });
+
+  it.each([1, 2, 3])('that fail are stood in for and started again: one of %i', async (count) => {
+    const lines: string[] = [];
+    const told = { ...silentLog, warn: (_: object, text: string) => void lines.push(text) };
+    const { threads, port } = await start(['127.0.0.1:0', '[::1]:0'], { count, told });
+    const failed = workers.at(-1)!;
+    // From many ports, so that every socket of the group has some: queries that come while it is down wait, not fall.
+    const ended = new Promise((resolve) => failed.once('exit', resolve));
+    await failed.terminate();
+    const startMs = performance.now();
+    const later = Array.from({ length: 64 }, () => answers(port('127.0.0.1:0')));
+    await ended;
+    expect(threads.answering()).toBe(count - 1);
+    await Promise.all(later);
+    const answeredMs = performance.now() - startMs;
+    await expect.poll(() => threads.answering()).toBe(count);
+    expect(threads.failures()).toBe(1);
+    expect(lines).toEqual([expect.stringContaining('thread ended; starting it again')]);
+    // By another one at once; alone, by the next.
+    if (count > 1) expect(answeredMs).toBeLessThan(1_000);
+    // All are back, and nobody is stood in for.
+    await Promise.all(Array.from({ length: 64 }, () => answers(port('127.0.0.1:0'))));
   });
 
   it('that fail at the start say why', async () => {

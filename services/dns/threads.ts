@@ -1,6 +1,7 @@
 /**
  * The threads that answer UDP (worker.ts), as the main thread sees them: it starts them, hands them what is in service
- * and their sockets, gathers what they saw, and starts a failed one again. A new thread gets everything from the start.
+ * and their sockets, gathers what they saw, and starts a failed one again. A new thread gets everything from the start;
+ * until it answers, another one reads the sockets of the failed one beside its own, so that what queues there is answered.
  */
 import { Worker } from 'node:worker_threads';
 import type { DesiredState } from '@ufes/core/desired.ts';
@@ -42,13 +43,27 @@ export interface Threads extends Component {
   gather(): void;
   /** What each has counted. */
   counters(): readonly Counters[];
+  /** Threads that ended by themselves so far, and how many answer now. */
+  failures(): number;
+  answering(): number;
 }
 
 export function createThreads(init: ThreadsInit): Threads {
   let desired: { state: DesiredState; live: LiveView } | undefined;
   let map: MapInService | undefined;
-  const threads = Array.from({ length: init.count }, (_, number) => new Thread(number, init));
+  const threads = Array.from({ length: init.count }, (_, number) => new Thread(number, init, share));
   let cancel = () => {};
+  /** Those of failed threads go to the next that answers, and back. */
+  function share(): void {
+    const answering = threads.filter((thread) => thread.isAnswering);
+    const lent = new Map<Thread, ThreadSocket[]>();
+    for (const [i, failed] of threads.entries()) {
+      if (!failed.hasFailed || answering.length === 0) continue;
+      const standIn = answering.find((thread) => threads.indexOf(thread) > i) ?? answering[0]!;
+      lent.set(standIn, [...(lent.get(standIn) ?? []), ...failed.sockets]);
+    }
+    for (const thread of answering) thread.standIn(lent.get(thread) ?? []);
+  }
   const gather = () => {
     for (const thread of threads) thread.gather();
   };
@@ -76,6 +91,8 @@ export function createThreads(init: ThreadsInit): Threads {
     },
     gather,
     counters: () => threads.map((thread) => thread.counters),
+    failures: () => threads.reduce((sum, thread) => sum + thread.failures, 0),
+    answering: () => threads.filter((thread) => thread.isAnswering).length,
   };
 }
 
@@ -90,6 +107,7 @@ function* stateOrders(
 class Thread {
   readonly #number: number;
   readonly #init: ThreadsInit;
+  readonly #onChange: () => void;
   readonly #countersBuffer: SharedArrayBuffer;
   readonly counters: Counters;
   #control = new Int32Array(new SharedArrayBuffer(8));
@@ -101,10 +119,21 @@ class Thread {
   #error = '';
   #stopping = false;
   #cancelRestart = () => {};
+  /** Of failed threads, read here meanwhile. */
+  #borrowed: readonly ThreadSocket[] = [];
+  /** Doubled when it does not last. */
+  #restartMs: number = limits.dns.threadRestartMs / 2;
+  #answeringSinceMs = 0;
+  isAnswering = false;
+  /** Since it ended by itself, until it answers again. */
+  hasFailed = false;
+  failures = 0;
 
-  constructor(number: number, init: ThreadsInit) {
+  /** `onChange`: it began to answer, or ended by itself. */
+  constructor(number: number, init: ThreadsInit, onChange: () => void) {
     this.#number = number;
     this.#init = init;
+    this.#onChange = onChange;
     this.counters = new Counters();
     this.#countersBuffer = this.counters.cells.buffer as SharedArrayBuffer;
   }
@@ -142,6 +171,18 @@ class Thread {
     }
   }
 
+  get sockets(): readonly ThreadSocket[] {
+    return this.#sockets ?? [];
+  }
+
+  /** Reads these beside its own; none: its own alone. */
+  standIn(sockets: readonly ThreadSocket[]): void {
+    const isSame = sockets.length === this.#borrowed.length && sockets.every((one, i) => one === this.#borrowed[i]);
+    if (isSame) return;
+    this.#borrowed = sockets;
+    this.order([{ order: 'sockets', sockets: [...this.sockets, ...sockets] }]);
+  }
+
   open(sockets: readonly ThreadSocket[]): Promise<void> {
     this.#sockets = sockets;
     this.order([{ order: 'sockets', sockets }]);
@@ -172,8 +213,18 @@ class Thread {
   }
 
   #heard(report: FromThread): void {
-    if (report.report === 'answering') for (const tell of this.#onAnswering.splice(0)) tell();
+    if (report.report === 'answering') this.#answers();
     else this.counters.answers.replace(report.values, report.labels);
+  }
+
+  #answers(): void {
+    for (const tell of this.#onAnswering.splice(0)) tell();
+    if (this.isAnswering) return;
+    this.isAnswering = true;
+    this.#answeringSinceMs = this.#init.clock.monotonicMs();
+    if (this.hasFailed) this.#init.log.info({ thread: this.#number }, 'dns: thread answers again');
+    this.hasFailed = false;
+    this.#onChange();
   }
 
   #ended(worker: Worker): void {
@@ -184,7 +235,17 @@ class Thread {
     for (const tell of this.#onAnswering.splice(0)) tell(failed);
     if (this.#stopping) return;
     this.counters.answers.settle();
-    this.#init.log.warn({ thread: this.#number }, 'dns: thread ended; starting it again');
-    this.#cancelRestart = this.#init.clock.after(limits.dns.threadRestartMs, () => this.start(this.#state));
+    this.failures++;
+    this.#init.log.warn({ thread: this.#number }, 'dns: thread ended; starting it again, and others read its sockets');
+    const hasLasted =
+      this.isAnswering && this.#init.clock.monotonicMs() - this.#answeringSinceMs > limits.dns.threadRestartMsMax;
+    this.#restartMs = hasLasted
+      ? limits.dns.threadRestartMs
+      : Math.min(2 * this.#restartMs, limits.dns.threadRestartMsMax);
+    this.#cancelRestart = this.#init.clock.after(this.#restartMs, () => this.start(this.#state));
+    this.isAnswering = false;
+    this.hasFailed = true;
+    this.#borrowed = [];
+    this.#onChange();
   }
 }

@@ -49,6 +49,8 @@ export class Wire {
   readonly #options: WireOptions;
   readonly #shared: WireShared;
   readonly #rates: RateLimiter;
+  /** What clients that ask are told (RFC 7828); 0: the connection is about to end. */
+  tcpIdleMs: number = limits.dns.tcpIdleMs;
   /** Of the query given to `admit` last. */
   cookie: CookieState = CookieState.none;
 
@@ -70,7 +72,7 @@ export class Wire {
     if (!edns.present) return;
     const { reply } = edns;
     if (edns.nsid) reply.nsid = this.#options.nsid;
-    if (edns.keepalive && overTcp) reply.keepalive = limits.dns.tcpIdleMs / 100;
+    if (edns.keepalive && overTcp) reply.keepalive = this.tcpIdleMs / 100;
     if (!edns.cookie.present || !this.#options.cookies) return;
     const { cookieKeys } = this.#shared;
     this.cookie = checkCookie(cookieKeys, edns.cookie, peer, Math.floor(nowMs / 1000), reply.serverCookie);

@@ -85,6 +85,29 @@ export const limits = {
     /** Records set aside that `/state` shows. */
     rejectedKept: 50,
   },
+  history: {
+    /** The past that can be explained. */
+    keptMs: 7 * 86_400_000,
+    /** A whole version is kept at least this often; those after it are kept as what changed, so it must outlive them. */
+    wholeMs: 86_400_000,
+    /** Changes in a row before one against the last whole version: a version of the past is had in so many steps at most. */
+    chain: 64,
+    /** Of one artefact's versions, packed: a map of 10,000 prefixes changes by some kilobytes, 40,000 times in 7 days. */
+    versionBytes: 1 << 30,
+    /** Of judgements: half a kilobyte each. */
+    publishBytes: 64 << 20,
+    /** Of one dns node's live state: nothing while nothing changes, some kilobytes a minute while a PoP is full. */
+    liveBytes: 256 << 20,
+    /** Changes of live state reach the store this late, together. */
+    liveMs: 2_000,
+    /** A reader goes back this many rows for the whole live state that the others change. */
+    liveRows: 256,
+    /** Changes that wait for a store that is gone; then the oldest go, and the journal has a gap. */
+    liveWaiting: 100_000,
+    /** Loads are for explaining alone: noted this often, when they changed by so much. */
+    loadMs: 30_000,
+    loadPerMille: 20,
+  },
   mapper: {
     /** From changed evidence to the build: a burst of beacons makes one map. */
     debounceMs: 120,
@@ -146,6 +169,8 @@ export const limits = {
     tcpIdleMs: 10_000,
     /** When all connections are in use; two round trips to anywhere. */
     tcpIdleMsMin: 500,
+    /** An idle connection has our FIN, and its client this long to notice: what it asks meanwhile must not meet a reset. */
+    tcpLingerMs: 1_000,
     tcpSweepMs: 250,
     /** Answers to one connection before it is the next one's turn: well under a millisecond. */
     tcpTurn: 64,
@@ -155,10 +180,19 @@ export const limits = {
     tcpDrainMs: 1_000,
     /** Of these, a pause in which a connection can end: longer than the way to nearby resolvers. */
     tcpQuietMs: 12,
+    /** `dns replace`: open TCP connections go over in messages of so many, and of unanswered bytes in all. */
+    passConnections: 100,
+    passBytes: 30_000,
+    /** Looked for this often on both sides: the pause that their clients see. */
+    passMs: 5,
+    /** The new process looks for no longer than the old one may take to leave. */
+    passEndMs: 30_000,
     /** CNAME links followed inside our zones. */
     chain: 8,
     /** Answers remembered for the dashboard. */
     recentAnswers: 4_096,
+    /** Of a thread: each costs the main thread 9 µs, so that at any load it is 0.2% of a core; all are in quiet times. */
+    remembered: { perMs: 0.2, most: 256 },
     /** More than cores of any machine; each holds a few megabytes. */
     threads: 64,
     /** Datagrams taken in by one system call: more gains nothing, and each waits for those before it. */
@@ -169,6 +203,8 @@ export const limits = {
     socketBufferBytes: 4 << 20,
     /** Of nice, where it may: an answer takes microseconds, and waits for nobody who computes for longer. */
     threadStepsForward: 10,
+    /** The kernel's shortest turns: a batch of answers takes less, and whoever computes is put aside for it at once. */
+    threadTurnUs: 100,
     /** Of nice, below the threads: maps and checks of health still get a quarter of a core that both want. */
     mainStepsBack: 5,
     /** An idle thread looks for orders this often; a busy one after each batch. */
@@ -183,6 +219,8 @@ export const limits = {
     overlapMs: 1_000,
     /** A thread that failed is started again after this. */
     threadRestartMs: 100,
+    /** One that keeps failing, after this; one that answered for longer begins anew with the above. */
+    threadRestartMsMax: 5_000,
     /** A thread must have read its tables and be ready within this. */
     threadStartMs: 20_000,
     /** Lines of the query log that wait for the disk. */
@@ -264,6 +302,13 @@ export const limits = {
     /** Other PoPs that an edge checks: each PoP has so many edges' votes, and a check costs two handshakes a second. */
     neighbours: 5,
     bodyBytes: 4 << 10,
+    /**
+     * http(s) checks that share a connection: a new one costs eight times as much as a check, and a target that no
+     * longer accepts any (out of descriptors) is still seen within 3 s: at the third, fourth and fifth check from now.
+     */
+    checksPerConnection: 3,
+    /** Connections that share a TLS session: half the cost, and a certificate gone bad is seen within 15 s. */
+    connectionsPerSession: 10,
     /** First checks of many targets start this far apart: a node that starts knows all soon, without a storm. */
     rampMs: 5,
     /** The longest external verdict: who needs longer changes the configuration. */
@@ -344,3 +389,4 @@ relation(
 );
 relation(limits.dns.forces <= 32, 'a service holds its forces in the bits of one word');
 relation(limits.health.timeoutMs <= limits.health.intervalMs, 'one check at a time per target');
+relation(limits.history.liveMs < limits.history.loadMs, 'a journal is sent oftener than loads are noted');

@@ -7,8 +7,9 @@ import { OperatingError } from '@ufes/core/errors.ts';
 import * as c from './libc.ts';
 
 /** The kernel passes at most 253 at once (SCM_MAX_FD). */
-const passedAtOnce = 128;
-const textBytes = 60_000;
+export const passedAtOnce = 128;
+/** Of one message. */
+export const textBytes = 60_000;
 const controlBytes = 16 + 8 * Math.ceil((passedAtOnce * 4) / 8);
 /** struct msghdr on 64-bit Linux: name, namelen, iov, iovlen, control, controllen, flags. */
 const msghdrWords = 7;
@@ -57,15 +58,23 @@ function failed(what: string): OperatingError {
 
 /** Sends them, with a text, to the inbox at `path`. They stay open here too. */
 export function passSockets(path: string, fds: readonly number[], text: string): void {
+  for (let at = 0; at === 0 || at < fds.length; at += passedAtOnce) {
+    sendTo(path, fds.slice(at, at + passedAtOnce), at === 0 ? text : ' ', 0);
+  }
+}
+
+/** The same in one message, of at most `passedAtOnce` sockets. False: the inbox is full, and nothing was sent. */
+export function offerSockets(path: string, fds: readonly number[], text: string): boolean {
+  return sendTo(path, fds, text, c.MSG_DONTWAIT);
+}
+
+function sendTo(path: string, fds: readonly number[], text: string, flags: number): boolean {
   const fd = openUnix();
   try {
-    const name = unixName(path);
-    for (let at = 0; at === 0 || at < fds.length; at += passedAtOnce) {
-      const some = fds.slice(at, at + passedAtOnce);
-      const data = new TextEncoder().encode(at === 0 ? text : ' ');
-      const message = new Message(data, rightsOf(some), name);
-      if (c.libc().sendmsg(fd, message.header, 0) < 0) throw failed(`cannot pass sockets to ${path}`);
-    }
+    const message = new Message(new TextEncoder().encode(text), rightsOf(fds), unixName(path));
+    if (c.libc().sendmsg(fd, message.header, flags) >= 0) return true;
+    if (flags !== 0 && c.libc().errno() === c.EAGAIN) return false;
+    throw failed(`cannot pass sockets to ${path}`);
   } finally {
     c.libc().close(fd);
   }
@@ -83,10 +92,16 @@ function rightsOf(fds: readonly number[]): Uint8Array {
   return control;
 }
 
+export interface Passed {
+  readonly text: string;
+  readonly fds: readonly number[];
+}
+
 /** Where sockets arrive. */
 export class SocketInbox {
   readonly #fd = openUnix();
   readonly #path: string;
+  readonly #message = new Message(new Uint8Array(textBytes), new Uint8Array(controlBytes));
 
   /** Binds `path`; one left behind there is replaced. */
   constructor(path: string) {
@@ -100,17 +115,22 @@ export class SocketInbox {
   }
 
   /** What has arrived; undefined: nothing. The sockets are the taker's to close. */
-  take(): { readonly text: string; readonly fds: readonly number[] } | undefined {
-    let text: string | undefined;
-    const fds: number[] = [];
-    for (;;) {
-      const message = new Message(new Uint8Array(textBytes), new Uint8Array(controlBytes));
-      const length = Number(c.libc().recvmsg(this.#fd, message.header, c.MSG_DONTWAIT | c.MSG_CMSG_CLOEXEC));
-      if (length < 0) break;
-      text ??= new TextDecoder().decode(message.data.subarray(0, length));
-      fds.push(...passedIn(message.control, Number(message.header[5])));
-    }
-    return text === undefined ? undefined : { text, fds };
+  take(): Passed | undefined {
+    const first = this.takeOne();
+    if (first === undefined) return undefined;
+    const fds = [...first.fds];
+    for (let next = this.takeOne(); next !== undefined; next = this.takeOne()) fds.push(...next.fds);
+    return { text: first.text, fds };
+  }
+
+  /** The next message alone. */
+  takeOne(): Passed | undefined {
+    const { header, data, control } = this.#message;
+    header[5] = BigInt(controlBytes);
+    const length = Number(c.libc().recvmsg(this.#fd, header, c.MSG_DONTWAIT | c.MSG_CMSG_CLOEXEC));
+    if (length < 0) return undefined;
+    const text = new TextDecoder().decode(data.subarray(0, length));
+    return { text, fds: passedIn(control, Number(header[5])) };
   }
 
   close(): void {
