@@ -100,8 +100,11 @@ export const limits = {
     liveBytes: 256 << 20,
     /** Changes of live state reach the store this late, together. */
     liveMs: 2_000,
-    /** A reader goes back this many rows for the whole live state that the others change. */
+    /** Every so many, one holds the whole live state; a reader goes back no further than `liveRows` for it. */
+    liveWholeEvery: 64,
     liveRows: 256,
+    /** What does not change is noted again: nobody has to look further back to know that nothing was lost. */
+    liveAgainMs: 3_600_000,
     /** Changes that wait for a store that is gone; then the oldest go, and the journal has a gap. */
     liveWaiting: 100_000,
     /** Loads are for explaining alone: noted this often, when they changed by so much. */
@@ -172,10 +175,14 @@ export const limits = {
     /** An idle connection has our FIN, and its client this long to notice: what it asks meanwhile must not meet a reset. */
     tcpLingerMs: 1_000,
     tcpSweepMs: 250,
-    /** Answers to one connection before it is the next one's turn: well under a millisecond. */
-    tcpTurn: 64,
-    /** Waiting answer bytes on a TCP connection before reading pauses. */
-    tcpBacklogBytes: 1 << 20,
+    /** Answers to one network before it is the next one's turn: 0.1 ms. */
+    tcpTurn: 16,
+    /** Those whose turn it is again wait for what came meanwhile after this long. */
+    tcpRoundMs: 2,
+    /** Waiting answer bytes on a TCP connection before reading pauses, beyond what the kernel holds. */
+    tcpBacklogBytes: 16 << 10,
+    /** The kernel's, of a connection, each way: 600 queries at a time, and with 2,000 connections 500 MB at the very most. */
+    tcpBufferBytes: 64 << 10,
     /** At stop, for peers to read their last answers. */
     tcpDrainMs: 1_000,
     /** Of these, a pause in which a connection can end: longer than the way to nearby resolvers. */
@@ -389,4 +396,5 @@ relation(
 );
 relation(limits.dns.forces <= 32, 'a service holds its forces in the bits of one word');
 relation(limits.health.timeoutMs <= limits.health.intervalMs, 'one check at a time per target');
+relation(limits.history.liveWholeEvery < limits.history.liveRows, 'a whole live state must be in reach of its readers');
 relation(limits.history.liveMs < limits.history.loadMs, 'a journal is sent oftener than loads are noted');

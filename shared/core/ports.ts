@@ -141,6 +141,30 @@ export interface AuditLog {
   list(limit: number): Promise<AuditEntry[]>;
 }
 
+export interface HistoryRow {
+  readonly atMs: number;
+  /** One a stream; of rows of one moment the greater key is the later. */
+  readonly key: string;
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * The past, as streams of rows in the order of (atMs, key): `map`, `desired` (versions, shared/io/history.ts),
+ * `publish` (what was judged), `live/NODE` (live state a dns node decided by).
+ */
+export interface HistoryStore {
+  /** Puts a row, in place of one of the same key; then drops the stream's oldest rows until all are from `fromMs` on and within `bytes`. */
+  append(stream: string, row: HistoryRow, keep: { readonly fromMs: number; readonly bytes: number }): Promise<void>;
+  get(stream: string, key: string): Promise<HistoryRow | undefined>;
+  /** Newest first, at most `limit`: those from `fromMs` to `toMs`, both included. */
+  list(
+    stream: string,
+    range: { readonly fromMs?: number; readonly toMs?: number; readonly limit: number },
+  ): Promise<HistoryRow[]>;
+  /** Streams whose name begins so, sorted. */
+  streams(prefix: string): Promise<string[]>;
+}
+
 /** Opening never throws; each call rejects with STORE_UNAVAILABLE (retry: true) while the store cannot be reached, and tries again on the next call. */
 export interface Store {
   readonly artefacts: ArtefactStore;
@@ -149,6 +173,7 @@ export interface Store {
   readonly leases: LeaseStore;
   readonly secrets: SecretStore;
   readonly audit: AuditLog;
+  readonly history: HistoryStore;
   close(): Promise<void>;
 }
 

@@ -18,6 +18,7 @@ import type { ArtefactKind, Component } from '@ufes/core/ports.ts';
 import { compareVersions, formatVersion, nextVersion, parseVersion, type Version } from '@ufes/core/version.ts';
 import { type ArtefactMetrics, artefactMetrics } from './artefact-metrics.ts';
 import { seal, unseal } from './envelope.ts';
+import { type KeptVersion, keepVersion } from './history.ts';
 import { KeptArtefacts, writeDurably } from './kept.ts';
 import { ensureSigningKeys, type SigningKeys } from './keys.ts';
 import type { ServiceContext } from './service.ts';
@@ -29,6 +30,8 @@ type Parts = Pick<ServiceContext, 'state' | 'node' | 'clock' | 'rng' | 'log' | '
 interface Publisher {
   readonly writer: string;
   readonly lastSeen: Map<ArtefactKind, Version>;
+  /** As the history has them last. */
+  readonly kept: Map<ArtefactKind, KeptVersion>;
   /** The publication under way, by kind: the next one waits for it. */
   readonly underWay: Map<ArtefactKind, Promise<unknown>>;
 }
@@ -63,8 +66,9 @@ async function publish(context: Parts, publisher: Publisher, kind: ArtefactKind,
     publisher.lastSeen.set(kind, version);
     await writeDurably(path, Buffer.from(`${formatVersion(version)}\n`));
     const bytes = typeof payload === 'function' ? payload(version) : payload;
+    const sealed = seal(kind, version, bytes, privateKey);
     try {
-      await store.artefacts.put(kind, version, seal(kind, version, bytes, privateKey));
+      await store.artefacts.put(kind, version, sealed);
     } catch (error) {
       // Another publisher came between; its version is the one to exceed.
       if (error instanceof OperatingError && error.code === 'ARTEFACT_STALE' && attempt < limits.store.publishAttempts)
@@ -72,6 +76,7 @@ async function publish(context: Parts, publisher: Publisher, kind: ArtefactKind,
       throw error;
     }
     bus.wake(`artefact/${kind}`);
+    await keep(context, publisher, kind, version, sealed);
     await store.artefacts.prune(kind, limits.store.artefactsKept).catch((error: unknown) => {
       log.warn({ artefact: kind }, `old versions stay for now: ${describeError(error)}`);
     });
@@ -79,10 +84,30 @@ async function publish(context: Parts, publisher: Publisher, kind: ArtefactKind,
   }
 }
 
+/** Readers have it; that it can be explained later is not worth an outage. */
+async function keep(
+  context: Parts,
+  { kept }: Publisher,
+  kind: ArtefactKind,
+  version: Version,
+  sealed: Uint8Array,
+): Promise<void> {
+  try {
+    kept.set(kind, await keepVersion(context, kind, version, sealed, kept.get(kind)));
+  } catch (error) {
+    kept.delete(kind);
+    context.log.warn(
+      { artefact: kind, version: formatVersion(version) },
+      `not kept for history: ${describeError(error)}`,
+    );
+  }
+}
+
 function publisherOf(context: Parts): Publisher {
   let publisher = publishers.get(context.store);
   if (publisher === undefined) {
-    publisher = { writer: Buffer.from(context.rng.bytes(3)).toString('hex'), lastSeen: new Map(), underWay: new Map() };
+    const writer = Buffer.from(context.rng.bytes(3)).toString('hex');
+    publisher = { writer, lastSeen: new Map(), kept: new Map(), underWay: new Map() };
     publishers.set(context.store, publisher);
   }
   return publisher;

@@ -21,7 +21,8 @@ const magic = Buffer.from('UFESSEAL');
 const format = 1;
 const kinds: Record<ArtefactKind, number> = { map: 1, desired: 2 };
 const signedBytes = 80;
-const headerBytes = 144;
+/** Before the payload. */
+export const sealedHeaderBytes = 144;
 
 export function seal(kind: ArtefactKind, version: Version, payload: Uint8Array, key: KeyObject): Uint8Array {
   if (payload.length > limits.store.artefactBytes) {
@@ -30,7 +31,7 @@ export function seal(kind: ArtefactKind, version: Version, payload: Uint8Array, 
       `${kind}: ${payload.length} bytes; at most ${limits.store.artefactBytes}`,
     );
   }
-  const sealed = Buffer.alloc(headerBytes + payload.length);
+  const sealed = Buffer.alloc(sealedHeaderBytes + payload.length);
   magic.copy(sealed);
   sealed.writeUInt32LE(format, 8);
   sealed.writeUInt32LE(kinds[kind], 12);
@@ -39,7 +40,7 @@ export function seal(kind: ArtefactKind, version: Version, payload: Uint8Array, 
   sealed.writeBigUInt64LE(BigInt(payload.length), 40);
   createHash('sha256').update(payload).digest().copy(sealed, 48);
   sign(null, sealed.subarray(0, signedBytes), key).copy(sealed, signedBytes);
-  sealed.set(payload, headerBytes);
+  sealed.set(payload, sealedHeaderBytes);
   return sealed;
 }
 
@@ -57,8 +58,8 @@ export function unseal(kind: ArtefactKind, sealed: Uint8Array, key: KeyObject, s
   const corrupt = (why: string): never => {
     throw new OperatingError('ARTEFACT_CORRUPT', `sealed ${kind}: ${why}`);
   };
-  const header = Buffer.from(sealed.buffer, sealed.byteOffset, Math.min(sealed.length, headerBytes));
-  if (header.length < headerBytes) corrupt(`only ${sealed.length} bytes`);
+  const header = Buffer.from(sealed.buffer, sealed.byteOffset, Math.min(sealed.length, sealedHeaderBytes));
+  if (header.length < sealedHeaderBytes) corrupt(`only ${sealed.length} bytes`);
   if (!header.subarray(0, 8).equals(magic)) corrupt('it does not begin with the magic of an artefact');
   if (header.readUInt32LE(8) !== format) corrupt(`format ${header.readUInt32LE(8)}; this ufes reads ${format}`);
   if (header.readUInt32LE(12) !== kinds[kind]) corrupt('it is of another kind');
@@ -66,14 +67,14 @@ export function unseal(kind: ArtefactKind, sealed: Uint8Array, key: KeyObject, s
     corrupt('the signature is not by the signing key of this state folder');
   }
   const length = Number(header.readBigUInt64LE(40));
-  if (length !== sealed.length - headerBytes) {
-    corrupt(`${sealed.length - headerBytes} bytes of payload where ${length} were sealed`);
+  if (length !== sealed.length - sealedHeaderBytes) {
+    corrupt(`${sealed.length - sealedHeaderBytes} bytes of payload where ${length} were sealed`);
   }
   const writer = header.toString('latin1', 24, 40).replace(/\0+$/, '');
   const version = { ms: Number(header.readBigUInt64LE(16)), writer };
   if (parseVersion(formatVersion(version)) === undefined) corrupt('its version is malformed');
   const payload = new Uint8Array(shared ? new SharedArrayBuffer(length) : new ArrayBuffer(length));
-  payload.set(sealed.subarray(headerBytes));
+  payload.set(sealed.subarray(sealedHeaderBytes));
   if (!createHash('sha256').update(payload).digest().equals(header.subarray(48, signedBytes))) {
     corrupt('the payload does not match its hash');
   }

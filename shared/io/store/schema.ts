@@ -1,6 +1,6 @@
 /** Tables of the embedded store and queue: one file. A change raises `schemaVersion` and adds the step from the one before. */
 
-export const schemaVersion = 1;
+export const schemaVersion = 2;
 
 export const schema = `
 CREATE TABLE IF NOT EXISTS artefact (
@@ -29,6 +29,11 @@ CREATE TABLE IF NOT EXISTS audit (
   id INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL,
   subject TEXT NOT NULL, detail TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS history (
+  stream TEXT NOT NULL, at_ms INTEGER NOT NULL, key TEXT NOT NULL, bytes BLOB NOT NULL, UNIQUE (stream, key)
+);
+CREATE INDEX IF NOT EXISTS history_time ON history (stream, at_ms, key);
+CREATE TABLE IF NOT EXISTS history_size (stream TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sample (
   shard INTEGER NOT NULL, collector TEXT NOT NULL, seq INTEGER NOT NULL, bytes BLOB NOT NULL,
   PRIMARY KEY (shard, collector, seq)

@@ -10,6 +10,8 @@ import type {
   Clock,
   EvidenceStore,
   Fold,
+  HistoryRow,
+  HistoryStore,
   LeaseStore,
   LiveStore,
   Log,
@@ -39,6 +41,7 @@ export function openStore({ path, keysFolder, clock, log }: StoreOptions): Store
     leases: leaseStore(database, clock),
     secrets: secretStore(database, keysFolder),
     audit: auditLog(database),
+    history: historyStore(database),
     close: async () => database.close(),
   };
 }
@@ -254,4 +257,67 @@ function auditLog(database: Database): AuditLog {
         })),
       ),
   };
+}
+
+// --- The past --------------------------------------------------------------------------------------------------------
+
+function historyStore(database: Database): HistoryStore {
+  return {
+    append: (stream, { atMs, key, bytes }, keep) =>
+      database.write((statements) => {
+        const held = statements.get(
+          'SELECT length(bytes) AS size FROM history WHERE stream = ? AND key = ?',
+          stream,
+          key,
+        );
+        const sql = 'INSERT OR REPLACE INTO history (stream, at_ms, key, bytes) VALUES (?, ?, ?, ?)';
+        statements.run(sql, stream, Math.floor(atMs), key, bytes);
+        const grown = bytes.length - Number(held?.['size'] ?? 0);
+        statements.run(
+          `INSERT INTO history_size (stream, bytes) VALUES (?, ?)
+           ON CONFLICT (stream) DO UPDATE SET bytes = bytes + excluded.bytes`,
+          stream,
+          grown,
+        );
+        dropOldest(statements, stream, keep);
+      }),
+    get: (stream, key) =>
+      database.read((statements) => {
+        const row = statements.get('SELECT at_ms, key, bytes FROM history WHERE stream = ? AND key = ?', stream, key);
+        return row && historyRow(row);
+      }),
+    list: (stream, { fromMs = 0, toMs = Number.MAX_SAFE_INTEGER, limit }) =>
+      database.read((statements) => {
+        const sql = `SELECT at_ms, key, bytes FROM history WHERE stream = ? AND at_ms BETWEEN ? AND ?
+          ORDER BY at_ms DESC, key DESC LIMIT ?`;
+        return statements.all(sql, stream, Math.ceil(fromMs), Math.floor(toMs), limit).map(historyRow);
+      }),
+    streams: (prefix) =>
+      database.read((statements) =>
+        statements
+          .all(
+            'SELECT stream FROM history_size WHERE stream >= ? AND stream < ? ORDER BY stream',
+            prefix,
+            prefix + afterPrefix,
+          )
+          .map((row) => String(row['stream'])),
+      ),
+  };
+}
+
+function historyRow(row: Row): HistoryRow {
+  return { atMs: Number(row['at_ms']), key: String(row['key']), bytes: bytesOf(row['bytes'])! };
+}
+
+function dropOldest(statements: Statements, stream: string, keep: { fromMs: number; bytes: number }): void {
+  let size = Number(statements.get('SELECT bytes FROM history_size WHERE stream = ?', stream)?.['bytes'] ?? 0);
+  const oldest = `SELECT rowid AS id, at_ms, length(bytes) AS size FROM history WHERE stream = ?
+    ORDER BY at_ms, key LIMIT 1`;
+  for (;;) {
+    const row = statements.get(oldest, stream);
+    if (row === undefined || (Number(row['at_ms']) >= keep.fromMs && size <= keep.bytes)) break;
+    statements.run('DELETE FROM history WHERE rowid = ?', row['id']!);
+    size -= Number(row['size']);
+  }
+  statements.run('UPDATE history_size SET bytes = ? WHERE stream = ?', size, stream);
 }
