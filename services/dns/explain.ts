@@ -31,7 +31,15 @@ import {
   whyNames,
 } from '@ufes/core/steering/decide.ts';
 import type { Explanation, ForceExplanation, PopEstimate, PopExplanation } from '@ufes/core/steering/explanation.ts';
-import { findCell, findInterval, noPop, type SteeringMap, tierNames } from '@ufes/core/steering/map.ts';
+import {
+  type CellRow,
+  cellRow,
+  findCell,
+  findInterval,
+  noPop,
+  type SteeringMap,
+  tierNames,
+} from '@ufes/core/steering/map.ts';
 import type { PreparedService } from '@ufes/core/steering/prepare.ts';
 import { formatVersion } from '@ufes/core/version.ts';
 import { placeAndDecide } from './place.ts';
@@ -97,6 +105,7 @@ export function explainNode(
   const idOf = (pop: number): string => tables.desired.pops[pop]!.id;
   const cell = tables.map && findCell(tables.map.cells, decision.client);
   const { map, mapVersion, desired } = tables;
+  const row = map !== undefined && cell !== undefined && cell >= 0 ? cellRow(map, cell) : undefined;
   const ageSeconds = (createdAtMs: number) => Math.round((nowMs - createdAtMs) / 1000);
   const override = service.overrides?.[decision.override - 1];
   const share = service.shares?.[decision.share - 1];
@@ -132,7 +141,7 @@ export function explainNode(
     ttlSeconds: decision.ttlSeconds,
     answers: answersOf(steered, decision, type),
     pops: rankedCandidates(prepared, decision).map((candidate, i) =>
-      explainPop(tables, prepared, decision, candidate, i + 1, cell ?? -1, words),
+      explainPop(tables, prepared, decision, candidate, i + 1, row, words),
     ),
   };
 }
@@ -213,7 +222,7 @@ function explainPop(
   decision: Decision,
   candidate: number,
   rank: number,
-  cell: number,
+  cell: CellRow | undefined,
   words: ForceWords,
 ): PopExplanation {
   const { service, row } = prepared;
@@ -243,15 +252,14 @@ function explainPop(
 
 function estimateOf(
   map: SteeringMap,
-  cell: number,
+  cell: CellRow | undefined,
   pop: string,
   k: number,
   backboneMs: number | undefined,
 ): PopEstimate | undefined {
-  const number = map.pops.indexOf(pop);
-  if (cell < 0 || number < 0) return undefined;
-  const at = cell * map.pops.length + number;
-  const { estimate, low, high, n, tier } = map.cells;
+  const at = map.pops.indexOf(pop);
+  if (cell === undefined || at < 0) return undefined;
+  const { estimate, low, high, n, tier } = cell;
   if (estimate[at] === 65_535) return undefined;
   const clientMs = estimate[at]! / 10;
   return {

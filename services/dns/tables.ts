@@ -8,7 +8,7 @@ import { limits } from '@ufes/core/limits.ts';
 import type { LiveView } from '@ufes/core/live.ts';
 import type { SteeringMap } from '@ufes/core/steering/map.ts';
 import { compilePrefixes, type PrefixTable } from '@ufes/core/steering/prefixes.ts';
-import { type PreparedService, prepareService } from '@ufes/core/steering/prepare.ts';
+import { type PreparedService, prepareService, withMap } from '@ufes/core/steering/prepare.ts';
 import type { Version } from '@ufes/core/version.ts';
 import { type Binding, compileBindings } from './bindings.ts';
 import type { AnswerCounts } from './counters.ts';
@@ -16,6 +16,8 @@ import { runThrough, type Slices } from './slices.ts';
 import { compileNamesInSlices, type Names } from './zones.ts';
 
 export interface SteeredService {
+  /** groupKey() of it. */
+  readonly key: string;
   readonly service: DesiredService;
   readonly prepared: PreparedService;
   /** Candidate index → address, wire. */
@@ -60,7 +62,6 @@ export interface TablesInit {
   readonly mapVersion: Version | undefined;
   readonly live: LiveView;
   readonly counts: AnswerCounts;
-  /** Names of the tables in use, when they are of the same desired state: a new map leaves them as they are. */
   readonly names?: Names;
 }
 
@@ -78,12 +79,14 @@ export function* buildTablesInSlices(init: TablesInit): Slices<Tables> {
   for (const [row, service] of desired.services.entries()) {
     if (row % slice === 0) yield;
     const { candidates, allDown } = service;
+    const key = groupKey(service, desired.pops);
     const fallback = allDown.rule === 'fallback' ? allDown.addresses : [];
     const v4 = candidates.map((candidate) => wireAddress(candidate.v4));
     const v6 = candidates.map((candidate) => wireAddress(candidate.v6));
     services.push({
+      key,
       service,
-      prepared: prepareService(service, groupKey(service, desired.pops), popIds, map, row),
+      prepared: prepareService(service, key, popIds, map, row),
       v4,
       v6,
       wire4: joined(v4),
@@ -101,13 +104,36 @@ export function* buildTablesInSlices(init: TablesInit): Slices<Tables> {
   );
   const mayAsk = (desired.debug?.explainClients ?? []).flatMap((text) => parsePrefix(text) ?? []);
   const explainClients = compilePrefixes(mayAsk.map((prefix) => ({ prefix, value: 1 })));
-  const isMeasured = map !== undefined && map.cells.v4.length + map.cells.v6hi.length > 0;
-  const staleAtMs = isMeasured ? map.createdAtMs + limits.dns.staleMs : Number.POSITIVE_INFINITY;
-  return { desired, map, mapVersion, staleAtMs, names, services, probePops, explainClients, live };
+  return { desired, map, mapVersion, staleAtMs: staleAtMs(map), names, services, probePops, explainClients, live };
 }
 
 /** Services between two yields. */
 const slice = 4;
+
+/** The tables in use with another map, in slices; what does not come from a map is theirs. */
+export function* withMapInSlices(before: Tables, map: SteeringMap, mapVersion: Version): Slices<Tables> {
+  const popIds = before.desired.pops.map((pop) => pop.id);
+  const services: SteeredService[] = [];
+  for (const steered of before.services) {
+    if (services.length % mapSlice === 0) yield;
+    services.push(withPrepared(steered, withMap(steered.prepared, steered.key, popIds, map)));
+  }
+  return { ...before, map, mapVersion, staleAtMs: staleAtMs(map), services };
+}
+
+/** Written out, so that it has the shape that buildTables gives it. */
+function withPrepared(steered: SteeredService, prepared: PreparedService): SteeredService {
+  const { key, service, v4, v6, wire4, wire6, fallback4, fallback6, bindings, counts } = steered;
+  return { key, service, prepared, v4, v6, wire4, wire6, fallback4, fallback6, bindings, counts };
+}
+
+/** A service takes microseconds. */
+const mapSlice = 16;
+
+function staleAtMs(map: SteeringMap | undefined): number {
+  const isMeasured = map !== undefined && map.cells.v4.length + map.cells.v6hi.length > 0;
+  return isMeasured ? map.createdAtMs + limits.dns.staleMs : Number.POSITIVE_INFINITY;
+}
 
 function joined(addresses: readonly (Uint8Array | undefined)[]): Uint8Array | undefined {
   if (!addresses.every((address) => address !== undefined)) return undefined;

@@ -13,7 +13,7 @@ import { limits } from '@ufes/core/limits.ts';
 import { decodeMap, type SteeringMap, withBuckets } from '@ufes/core/steering/map.ts';
 import type { Version } from '@ufes/core/version.ts';
 import { systemClock } from '@ufes/io/clock.ts';
-import { stepForward } from '@ufes/io/priority.ts';
+import { stepForward, takeShortTurns } from '@ufes/io/priority.ts';
 import { MmsgSocket, Poller } from '@ufes/io/udp/mmsg.ts';
 import { Answerer } from './answer.ts';
 import { Counters } from './counters.ts';
@@ -28,7 +28,7 @@ import {
 } from './hand-over.ts';
 import { RingWriter } from './ring.ts';
 import { runFor, type Slices } from './slices.ts';
-import { buildTablesInSlices, type Tables } from './tables.ts';
+import { buildTablesInSlices, type Tables, withMapInSlices } from './tables.ts';
 import { Wire } from './wire.ts';
 
 const outBytes = (limits.dns.udpBytes + 7) & ~7;
@@ -52,6 +52,8 @@ class AnswerThread {
   #mapVersion: Version | undefined;
   #labelsTold = 0;
   #sinceLogged = 0;
+  #remembersAtMs = 0;
+  #mayStillRemember = 0;
   /** Of the batch under way. */
   #nowMs = systemClock.nowMs();
 
@@ -92,8 +94,7 @@ class AnswerThread {
     const count = socket.receive(wait);
     if (count === 0) return;
     this.#nowMs = systemClock.nowMs();
-    // Of each batch one steered answer is remembered: all in quiet times, a sample under load.
-    this.#answerer.remembers = true;
+    this.#answerer.remembers = this.#mayRemember();
     for (let slot = 0; slot < count; slot++) {
       // Of one that is too long, cut or not, the header alone is taken: FORMERR, or silence.
       const received = socket.length[slot]!;
@@ -111,6 +112,17 @@ class AnswerThread {
     const failed = socket.sendErrors;
     socket.send();
     this.#counters.sendErrors += socket.sendErrors - failed;
+  }
+
+  /** One steered answer of a batch, within a budget: all in quiet times, a sample under load. */
+  #mayRemember(): boolean {
+    const { perMs, most } = limits.dns.remembered;
+    const sinceMs = Math.max(0, this.#nowMs - this.#remembersAtMs);
+    this.#remembersAtMs = this.#nowMs;
+    this.#mayStillRemember = Math.min(most, this.#mayStillRemember + perMs * sinceMs);
+    if (this.#mayStillRemember < 1) return false;
+    this.#mayStillRemember--;
+    return true;
   }
 
   // --- Orders --------------------------------------------------------------------------------------------------------
@@ -142,12 +154,12 @@ class AnswerThread {
     this.#map = withBuckets(decodeMap(bytes, { checked: true }), buckets);
     this.#mapVersion = version;
     const { tables } = this.#answerer;
-    if (tables !== undefined) this.#startBuilding(tables.desired, tables.live, tables);
+    if (tables !== undefined) this.#building = withMapInSlices(tables, this.#map, version);
   }
 
-  #startBuilding(desired: Tables['desired'], live: Tables['live'], before?: Tables): void {
-    const base = { desired, live, map: this.#map, mapVersion: this.#mapVersion, counts: this.#counters.answers };
-    this.#building = buildTablesInSlices(before === undefined ? base : { ...base, names: before.names });
+  #startBuilding(desired: Tables['desired'], live: Tables['live']): void {
+    const { answers: counts } = this.#counters;
+    this.#building = buildTablesInSlices({ desired, live, map: this.#map, mapVersion: this.#mapVersion, counts });
   }
 
   #build(work: Slices<Tables>): void {
@@ -196,4 +208,5 @@ function tell(report: FromThread): void {
 }
 
 stepForward(limits.dns.threadStepsForward);
+takeShortTurns(limits.dns.threadTurnUs);
 new AnswerThread(workerData as WorkerInit).run();

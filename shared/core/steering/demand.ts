@@ -60,7 +60,8 @@ export function findBusiest(
   if (most === 0) findLargest(index, blocks, hi, lo, length, out);
 }
 
-function weightOf({ n }: CellTable, row: number, pops: number): number {
+function weightOf({ n, weight }: CellTable, row: number, pops: number): number {
+  if (weight !== undefined) return weight[row]!;
   let sum = 0;
   for (let i = row * pops; i < (row + 1) * pops; i++) sum += n[i]!;
   return sum;

@@ -4,6 +4,7 @@ import { OperatingError } from '../errors.ts';
 import { type Address, cellOf, type Family } from '../ip.ts';
 import {
   type CellTable,
+  cellRow,
   decodeMap,
   encodeMap,
   findCell,
@@ -11,6 +12,7 @@ import {
   type IntervalIndex,
   leafLength,
   type MapGroup,
+  mapHeadBytes,
   type SteeringMap,
 } from './map.ts';
 
@@ -168,6 +170,48 @@ describe('bytes of a map', () => {
     );
   });
 
+  test('answers need the head alone; estimates are read from the rest a row at a time', () => {
+    fc.assert(
+      fc.property(maps, (map) => {
+        const bytes = encodeMap(map);
+        const head = bytes.slice(0, mapHeadBytes(bytes.subarray(0, 16)));
+        const read = decodeMap(head, { rest: (offset, length) => bytes.subarray(offset, offset + length) });
+        const { groups, cells } = read;
+        expect(groups).toEqual(map.groups);
+        expect([cells.v4, cells.v6hi, cells.v6lo]).toEqual([map.cells.v4, map.cells.v6hi, map.cells.v6lo]);
+        for (let cell = 0; cell < cells.v4.length + cells.v6hi.length; cell++) {
+          const row = cellRow(map, cell)!;
+          expect(cellRow(read, cell)).toEqual(row);
+          expect(cells.weight![cell]).toBe(row.n.reduce((sum, n) => sum + n, 0));
+          expect(cellRow(decodeMap(head, { rest: () => undefined }), cell)).toBeUndefined();
+        }
+        expect(() => decodeMap(head.subarray(0, -8), { rest: () => undefined })).toThrow('does not fit');
+      }),
+    );
+  });
+
+  test('format 1, without head and weights, is read', () => {
+    fc.assert(
+      fc.property(maps, (map) => {
+        const bytes = encodeMap(map);
+        const length = new DataView(bytes.buffer).getUint32(8, true);
+        const header = JSON.parse(new TextDecoder().decode(bytes.slice(16, 16 + length)));
+        header.sections.splice(6 * map.groups.length + 3, 1);
+        const json = new TextEncoder().encode(JSON.stringify(header));
+        const body = bytes.subarray((16 + length + 7) & ~7);
+        const old = new Uint8Array(((12 + json.length + 7) & ~7) + body.length);
+        old.set(bytes.subarray(0, 6));
+        new DataView(old.buffer).setUint16(6, 1, true);
+        new DataView(old.buffer).setUint32(8, json.length, true);
+        old.set(json, 12);
+        old.set(body, old.length - body.length);
+        expect(mapHeadBytes(old)).toBe(Number.POSITIVE_INFINITY);
+        expect(decodeMap(old)).toEqual(map);
+        expect(decodeMap(old, { rest: () => undefined })).toEqual(map);
+      }),
+    );
+  });
+
   test('damaged ones are refused as corrupt, or are a map in which every address has a ranking', () => {
     const edits = fc.array(fc.tuple(fc.double({ min: 0, max: 0.999, noNaN: true }), fc.nat(255)), {
       minLength: 1,
@@ -187,16 +231,16 @@ describe('bytes of a map', () => {
   test('any header at all is refused as corrupt, or is a sound map', () => {
     const good = encodeMap(fc.sample(maps, 1)[0]!);
     const length = new DataView(good.buffer).getUint32(8, true);
-    const header = JSON.parse(new TextDecoder().decode(good.slice(12, 12 + length)));
+    const header = JSON.parse(new TextDecoder().decode(good.slice(16, 16 + length)));
     const anything = fc.oneof(fc.jsonValue(), fc.constant({}), fc.integer(), fc.constant([[1, 0, 1.5]]));
     fc.assert(
       fc.property(fc.constantFrom(...Object.keys(header)), anything, fc.boolean(), (key, value, whole) => {
         const json = new TextEncoder().encode(JSON.stringify(whole ? value : { ...header, [key]: value }));
-        const bytes = new Uint8Array(((12 + json.length + 7) & ~7) + good.length);
-        bytes.set(good.subarray(0, 12));
+        const bytes = new Uint8Array(((16 + json.length + 7) & ~7) + good.length);
+        bytes.set(good.subarray(0, 16));
         new DataView(bytes.buffer).setUint32(8, json.length, true);
-        bytes.set(json, 12);
-        bytes.set(good.subarray((12 + length + 7) & ~7), (12 + json.length + 7) & ~7);
+        bytes.set(json, 16);
+        bytes.set(good.subarray((16 + length + 7) & ~7), (16 + json.length + 7) & ~7);
         expectCorruptOrSound(bytes);
       }),
       { numRuns: 2_000 },

@@ -12,15 +12,17 @@
  *
  * Cells carry the evidence by which `explain` justifies a ranking; the answer path does not read them.
  *
- * Bytes: "UFMAP\0" u16 format, u32 length of the JSON header, header (names, groups, section offsets), then sections
- * of little-endian arrays, 8-aligned. Built by services/mapper; sealed and signed by shared/io/artefact.ts.
+ * Bytes: "UFMAP\0" u16 format, u32 length of the JSON header, u32 length of the head, header (names, groups, section
+ * offsets), then sections of little-endian arrays, 8-aligned. The head is what answers need; after it come the cells'
+ * estimates, by far the most of a map, which may stay on disk and be read a row at a time. Format 1, which is still read,
+ * has no head and no weights. Built by services/mapper; sealed and signed by shared/io/artefact.ts.
  */
 import { OperatingError } from '../errors.ts';
 import { type Address, mask32 } from '../ip.ts';
 import { limits } from '../limits.ts';
-import { buildPrefixIndex, findByPrefix, isWorthIndexing, type Starts } from './prefix-index.ts';
+import { buildPrefixIndexInSlices, findByPrefix, isWorthIndexing, type Starts } from './prefix-index.ts';
 
-export const mapFormat = 1;
+export const mapFormat = 2;
 /** In a ranking row: no further PoP. */
 export const noPop = 255;
 
@@ -46,12 +48,17 @@ export interface MapGroup {
   readonly v6: IntervalIndex;
 }
 
-/** Estimates of measured cells, row by row: entry cell · pops + pop. Times in tenths of a millisecond, 65535 = none. */
+/**
+ * Estimates of measured cells, row by row: entry cell · pops + pop. Times in tenths of a millisecond, 65535 = none. The
+ * columns are empty where they stayed on disk; cellRow() reads either way.
+ */
 export interface CellTable {
   /** /24s, sorted, then /48s, sorted. */
   readonly v4: Uint32Array;
   readonly v6hi: Uint32Array;
   readonly v6lo: Uint32Array;
+  /** Sum of `n` over the PoPs, by cell; absent: to be summed. */
+  readonly weight?: Uint32Array | undefined;
   readonly estimate: Uint16Array;
   readonly low: Uint16Array;
   readonly high: Uint16Array;
@@ -71,7 +78,21 @@ export interface SteeringMap {
   readonly cells: CellTable;
   /** Where resolvers' clients are; absent: not known. */
   readonly population?: Population;
+  /** How to read what stayed on disk. */
+  readonly rest?: MapRest;
 }
+
+/** Bytes of the encoded map, or undefined: they cannot be had. */
+export type ReadRest = (offset: number, length: number) => Uint8Array | undefined;
+
+interface MapRest {
+  /** Where each column of the cells begins in the encoded map, in the order of `columnsOf`. */
+  readonly columns: readonly number[];
+  readonly read: ReadRest;
+}
+
+/** One row of the cell table, by map PoP number. */
+export type CellRow = Pick<CellTable, 'estimate' | 'low' | 'high' | 'n' | 'tier'>;
 
 /**
  * Resolver → the cell that stands for its clients, where they agree. `ranking` of the indexes is a row of the cells; row
@@ -87,6 +108,8 @@ export interface Population {
 }
 
 const magic = 'UFMAP\0';
+/** Before the JSON header; 12 in format 1. */
+const prefixBytes = 16;
 type Section = Uint8Array | Uint16Array | Uint32Array;
 interface Header {
   createdAtMs: number;
@@ -98,9 +121,9 @@ interface Header {
   sections: [kind: 1 | 2 | 4, offset: number, length: number][];
 }
 
-/** The arrays of a map in their fixed order. */
+/** The arrays of a map in their fixed order; those of the cells' estimates lie behind all others. */
 function sectionsOf(map: SteeringMap): Section[] {
-  const { v4, v6hi, v6lo, estimate, low, high, n, tier } = map.cells;
+  const { v4, v6hi, v6lo } = map.cells;
   const groups = map.groups.flatMap((group) => [
     group.rankings,
     group.v4.hi,
@@ -109,7 +132,22 @@ function sectionsOf(map: SteeringMap): Section[] {
     group.v6.lo,
     group.v6.ranking,
   ]);
-  return [...groups, v4, v6hi, v6lo, estimate, low, high, n, tier, ...populationSections(map.population)];
+  const weight = map.cells.weight ?? weightsOf(map.cells, map.pops.length);
+  return [...groups, v4, v6hi, v6lo, weight, ...columnsOf(map.cells), ...populationSections(map.population)];
+}
+
+function columnsOf({ estimate, low, high, n, tier }: CellTable): Section[] {
+  return [estimate, low, high, n, tier];
+}
+
+function weightsOf({ v4, v6hi, n }: CellTable, pops: number): Uint32Array {
+  const weights = new Uint32Array(v4.length + v6hi.length);
+  for (let cell = 0, at = 0; cell < weights.length; cell++) {
+    let sum = 0;
+    for (const end = at + pops; at < end; at++) sum += n[at]!;
+    weights[cell] = sum;
+  }
+  return weights;
 }
 
 function populationSections(population: Population | undefined): Section[] {
@@ -120,15 +158,23 @@ function populationSections(population: Population | undefined): Section[] {
 
 export function encodeMap(map: SteeringMap): Uint8Array {
   const sections = sectionsOf(map);
+  const columns = columnsOf(map.cells);
   let offset = 0;
   // Groups share arrays (a group and its geo twin where nothing is measured): those are written once.
-  const written = new Map<Section, number>();
-  const table: Header['sections'] = sections.map((section) => {
-    const at = written.get(section) ?? offset;
-    if (at === offset) offset += (section.byteLength + 7) & ~7;
-    written.set(section, at);
-    return [section.BYTES_PER_ELEMENT as 1 | 2 | 4, at, section.length];
-  });
+  const placed = new Map<Section, number>();
+  const place = (section: Section) => {
+    if (placed.has(section)) return;
+    placed.set(section, offset);
+    offset += (section.byteLength + 7) & ~7;
+  };
+  for (const section of sections) if (!columns.includes(section)) place(section);
+  const headEnd = offset;
+  for (const column of columns) place(column);
+  const table = sections.map((section): Header['sections'][number] => [
+    section.BYTES_PER_ELEMENT as 1 | 2 | 4,
+    placed.get(section)!,
+    section.length,
+  ]);
   const header: Header = {
     createdAtMs: map.createdAtMs,
     pops: [...map.pops],
@@ -138,13 +184,14 @@ export function encodeMap(map: SteeringMap): Uint8Array {
     sections: table,
   };
   const json = new TextEncoder().encode(JSON.stringify(header));
-  const body = (12 + json.length + 7) & ~7;
+  const body = (prefixBytes + json.length + 7) & ~7;
   const bytes = new Uint8Array(body + offset);
   const view = new DataView(bytes.buffer);
   bytes.set(new TextEncoder().encode(magic));
   view.setUint16(6, mapFormat, true);
   view.setUint32(8, json.length, true);
-  bytes.set(json, 12);
+  view.setUint32(12, body + headEnd, true);
+  bytes.set(json, prefixBytes);
   for (const [i, section] of sections.entries()) {
     bytes.set(new Uint8Array(section.buffer, section.byteOffset, section.byteLength), body + table[i]![1]);
   }
@@ -156,9 +203,28 @@ export type MapBuckets = readonly (Int32Array | undefined)[];
 
 /** Builds them: a few hundred milliseconds for ten million intervals. */
 export function buildBuckets(map: SteeringMap): MapBuckets {
-  return map.groups.flatMap(({ v4, v6 }) =>
-    [v4, v6].map((index) => (isWorthIndexing(index) ? buildPrefixIndex(index) : undefined)),
-  );
+  return runThrough(buildBucketsInSlices(map));
+}
+
+/** The same in slices of less than a millisecond. */
+export function* buildBucketsInSlices(map: SteeringMap): Generator<undefined, MapBuckets> {
+  const buckets: (Int32Array | undefined)[] = [];
+  // Groups share lists: each is indexed once.
+  const built = new Map<Uint32Array, Int32Array>();
+  for (const index of map.groups.flatMap(({ v4, v6 }) => [v4, v6])) {
+    const known = built.get(index.hi);
+    const own = known ?? (isWorthIndexing(index) ? yield* buildPrefixIndexInSlices(index) : undefined);
+    if (own !== undefined) built.set(index.hi, own);
+    buckets.push(own);
+  }
+  return buckets;
+}
+
+function runThrough<T>(work: Generator<undefined, T>): T {
+  for (;;) {
+    const step = work.next();
+    if (step.done) return step.value;
+  }
 }
 
 /** The same map with its bucket indexes. */
@@ -172,77 +238,128 @@ export function withBuckets(map: SteeringMap, buckets: MapBuckets): SteeringMap 
 }
 
 /**
- * Reads a map without copying when `bytes` is 8-aligned in its buffer, which may be shared. Checks everything a look-up
- * relies on; throws ARTEFACT_CORRUPT otherwise. `checked`: another thread has checked these very bytes.
+ * How much of an encoded map a reader needs in memory to answer by it; `first`: at least its first 16 bytes. All of it
+ * where that is not said.
  */
-export function decodeMap(input: Uint8Array, { checked = false } = {}): SteeringMap {
+export function mapHeadBytes(first: Uint8Array): number {
+  if (first.length < prefixBytes) return Number.POSITIVE_INFINITY;
+  const view = new DataView(first.buffer, first.byteOffset, first.byteLength);
+  return view.getUint16(6, true) === mapFormat ? view.getUint32(12, true) : Number.POSITIVE_INFINITY;
+}
+
+export interface DecodeOptions {
+  /** Another thread has checked these very bytes. */
+  readonly checked?: boolean;
+  /** `bytes` may be the head alone then, or more of the beginning. */
+  readonly rest?: ReadRest | undefined;
+}
+
+/**
+ * Reads a map without copying when `bytes` is 8-aligned in its buffer, which may be shared. Checks everything a look-up
+ * relies on; throws ARTEFACT_CORRUPT otherwise.
+ */
+export function decodeMap(input: Uint8Array, options: DecodeOptions = {}): SteeringMap {
+  return runThrough(decodeMapInSlices(input, options));
+}
+
+/** The same in slices of less than a millisecond. */
+export function* decodeMapInSlices(
+  input: Uint8Array,
+  { checked = false, rest }: DecodeOptions = {},
+): Generator<undefined, SteeringMap> {
   const bytes = input.byteOffset % 8 === 0 ? input : input.slice();
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (bytes.length < 12 || new TextDecoder().decode(bytes.slice(0, 6)) !== magic) throw corrupt('no steering map');
-  if (view.getUint16(6, true) !== mapFormat)
-    throw corrupt(`map format ${view.getUint16(6, true)}, expected ${mapFormat}`);
-  const headerLength = view.getUint32(8, true);
-  const body = (12 + headerLength + 7) & ~7;
-  if (body > bytes.length) throw corrupt('header reaches past the end');
-  const header = readHeader(bytes.slice(12, 12 + headerLength));
+  const { header, body, format } = openMap(bytes);
+  const isWhole = format === 1 || rest === undefined;
   let next = 0;
+  const columns: number[] = [];
   const take = <T extends Section>(
     make: (buffer: ArrayBufferLike, at: number, length: number) => T,
     kind: 1 | 2 | 4,
+    isColumn = false,
   ): T => {
     const [found, offset, length] = header.sections[next++]!;
-    if (found !== kind || offset % 8 !== 0 || body + offset + length * kind > bytes.length) {
+    if (isColumn) columns.push(body + offset);
+    const staysOnDisk = isColumn && !isWhole;
+    if (found !== kind || offset % 8 !== 0 || (!staysOnDisk && body + offset + length * kind > bytes.length)) {
       throw corrupt(`section ${next - 1} does not fit`);
     }
-    return make(bytes.buffer, bytes.byteOffset + body + offset, length);
+    if (isColumn && length !== entries) throw corrupt('cell table has columns of unequal length');
+    return make(bytes.buffer, bytes.byteOffset + (staysOnDisk ? 0 : body + offset), staysOnDisk ? 0 : length);
   };
-  const u8 = () => take((b, at, n) => new Uint8Array(b, at, n), 1);
-  const u16 = () => take((b, at, n) => new Uint16Array(b, at, n), 2);
+  const u8 = (isColumn = false) => take((b, at, n) => new Uint8Array(b, at, n), 1, isColumn);
+  const u16 = (isColumn = false) => take((b, at, n) => new Uint16Array(b, at, n), 2, isColumn);
   const u32 = () => take((b, at, n) => new Uint32Array(b, at, n), 4);
   const none = new Uint32Array(0);
-  const groups = header.groups.map(({ key, width }): MapGroup => {
-    const rankings = u8();
-    const v4: IntervalIndex = { family: 4, hi: u32(), lo: none, ranking: u32() };
-    const v6: IntervalIndex = { family: 6, hi: u32(), lo: u32(), ranking: u32() };
-    const group = { key, width, rankings, v4, v6 };
-    if (!checked) checkGroup(group, header.pops.length);
-    return group;
+  const takeIndexes = (): Pick<MapGroup, 'v4' | 'v6'> => ({
+    v4: { family: 4, hi: u32(), lo: none, ranking: u32() },
+    v6: { family: 6, hi: u32(), lo: u32(), ranking: u32() },
   });
-  const cells: CellTable = {
-    v4: u32(),
-    v6hi: u32(),
-    v6lo: u32(),
-    estimate: u16(),
-    low: u16(),
-    high: u16(),
-    n: u16(),
-    tier: u8(),
-  };
-  const population = next < header.sections.length ? takePopulation() : undefined;
-  function takePopulation(): Population {
-    const v4: IntervalIndex = { family: 4, hi: u32(), lo: none, ranking: u32() };
-    const v6: IntervalIndex = { family: 6, hi: u32(), lo: u32(), ranking: u32() };
-    const taken = { v4, v6, family: u8(), hi: u32(), lo: u32() };
-    if (!checked) checkPopulation(taken);
-    return taken;
+  const groups: MapGroup[] = [];
+  for (const { key, width } of header.groups) {
+    const group = { key, width, rankings: u8(), ...takeIndexes() };
+    if (!checked) yield* checkGroup(group, header.pops.length);
+    groups.push(group);
   }
-  const entries = (cells.v4.length + cells.v6hi.length) * header.pops.length;
-  for (const column of [cells.estimate, cells.low, cells.high, cells.n, cells.tier]) {
-    if (column.length !== entries) throw corrupt('cell table has columns of unequal length');
+  const keys = { v4: u32(), v6hi: u32(), v6lo: u32() };
+  const count = keys.v4.length + keys.v6hi.length;
+  if (keys.v6lo.length !== keys.v6hi.length) throw corrupt('cell table has keys of unequal length');
+  const entries = count * header.pops.length;
+  const weight = format === 1 ? undefined : u32();
+  if (weight !== undefined && weight.length !== count) throw corrupt('cell table has weights of unequal length');
+  const [estimate, low, high, n] = [u16(true), u16(true), u16(true), u16(true)];
+  const columnsRead = { estimate, low, high, n, tier: u8(true) };
+  const cells: CellTable = { ...keys, ...(isWhole ? {} : { weight }), ...columnsRead };
+  let population: Population | undefined;
+  if (next < header.sections.length) {
+    population = { ...takeIndexes(), family: u8(), hi: u32(), lo: u32() };
+    if (!checked) yield* checkPopulation(population);
   }
+  const { createdAtMs, pops, sources, geoip } = header;
   return {
-    createdAtMs: header.createdAtMs,
-    pops: header.pops,
-    sources: header.sources,
-    geoip: header.geoip,
-    groups,
-    cells,
+    ...{ createdAtMs, pops, sources, geoip, groups, cells },
     ...(population === undefined ? {} : { population }),
+    ...(isWhole || rest === undefined ? {} : { rest: { columns, read: rest } }),
   };
 }
 
+/** Its header, and where its sections begin. */
+function openMap(bytes: Uint8Array): { header: Header; body: number; format: number } {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (bytes.length < prefixBytes || new TextDecoder().decode(bytes.slice(0, 6)) !== magic) {
+    throw corrupt('no steering map');
+  }
+  const format = view.getUint16(6, true);
+  if (format !== mapFormat && format !== 1) throw corrupt(`map format ${format}, expected 1 to ${mapFormat}`);
+  const jsonAt = format === 1 ? 12 : prefixBytes;
+  const jsonEnd = jsonAt + view.getUint32(8, true);
+  const body = (jsonEnd + 7) & ~7;
+  if (body > bytes.length) throw corrupt('header reaches past the end');
+  return { header: readHeader(bytes.slice(jsonAt, jsonEnd), format), body, format };
+}
+
+/** Estimates of one cell; undefined: they stayed on disk and cannot be read. */
+export function cellRow({ cells, pops, rest }: SteeringMap, cell: number): CellRow | undefined {
+  const from = cell * pops.length;
+  const { estimate, low, high, n, tier } = cells;
+  if (rest === undefined) {
+    const cut = (column: Uint16Array) => column.subarray(from, from + pops.length);
+    const tiers = tier.subarray(from, from + pops.length);
+    return { estimate: cut(estimate), low: cut(low), high: cut(high), n: cut(n), tier: tiers };
+  }
+  const read = (column: number, bytes: 1 | 2): Uint8Array | undefined =>
+    // A copy of its own is aligned.
+    rest.read(rest.columns[column]! + from * bytes, pops.length * bytes)?.slice();
+  const words = [0, 1, 2, 3].flatMap((column) => {
+    const bytes = read(column, 2);
+    return bytes === undefined ? [] : [new Uint16Array(bytes.buffer, bytes.byteOffset, pops.length)];
+  });
+  const tiers = read(4, 1);
+  if (words.length < 4 || tiers === undefined) return undefined;
+  return { estimate: words[0]!, low: words[1]!, high: words[2]!, n: words[3]!, tier: tiers };
+}
+
 /** Strangers' JSON: everything that is used later has its type. Whether sections fit is for `take`. */
-function readHeader(json: Uint8Array): Header {
+function readHeader(json: Uint8Array, format: number): Header {
   let header: Partial<Record<keyof Header, unknown>>;
   try {
     header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(json));
@@ -266,7 +383,7 @@ function readHeader(json: Uint8Array): Header {
     throw corrupt('header names no PoPs or sources');
   if (!Array.isArray(groups) || !groups.every(isGroup)) throw corrupt('header has no groups');
   if (!Array.isArray(sections) || !sections.every(isSection)) throw corrupt('header has no sections');
-  const expected = 6 * groups.length + 8;
+  const expected = 6 * groups.length + (format === 1 ? 8 : 9);
   if (sections.length !== expected && sections.length !== expected + populationParts) {
     throw corrupt('wrong number of sections');
   }
@@ -275,30 +392,38 @@ function readHeader(json: Uint8Array): Header {
 
 const populationParts = 8;
 
-function checkPopulation({ v4, v6, family, hi, lo }: Population): void {
+function* checkPopulation({ v4, v6, family, hi, lo }: Population): Generator<undefined> {
   if (family.length === 0 || hi.length !== family.length || lo.length !== family.length) {
     throw corrupt('population: cells are empty or uneven');
   }
   if (!family.every((one) => one === 4 || one === 6)) throw corrupt('population: a cell of neither family');
-  for (const index of [v4, v6]) checkIndex(index, family.length, 'population');
+  for (const index of [v4, v6]) yield* checkIndex(index, family.length, 'population');
 }
 
-function checkGroup(group: MapGroup, pops: number): void {
+function* checkGroup(group: MapGroup, pops: number): Generator<undefined> {
   if (!(group.width >= 1 && group.width <= limits.config.pops) || group.rankings.length % group.width !== 0) {
     throw corrupt(`group ${group.key}: rankings are not rows of ${group.width}`);
   }
-  for (const pop of group.rankings)
+  const { rankings } = group;
+  for (let i = 0; i < rankings.length; i++) {
+    const pop = rankings[i]!;
     if (pop >= pops && pop !== noPop) throw corrupt(`group ${group.key}: PoP ${pop} of ${pops}`);
+    if (i % checkSlice === 0) yield;
+  }
   const rows = group.rankings.length / group.width;
-  for (const index of [group.v4, group.v6]) checkIndex(index, rows, `group ${group.key}`);
+  for (const index of [group.v4, group.v6]) yield* checkIndex(index, rows, `group ${group.key}`);
 }
 
-function checkIndex({ family, hi, lo, ranking }: IntervalIndex, rows: number, what: string): void {
+/** Elements checked between two yields. */
+const checkSlice = 1 << 15;
+
+function* checkIndex({ family, hi, lo, ranking }: IntervalIndex, rows: number, what: string): Generator<undefined> {
   if (hi.length === 0 || hi.length !== ranking.length || (family === 6 && lo.length !== hi.length)) {
     throw corrupt(`${what}: v${family} index is empty or uneven`);
   }
   if (hi[0] !== 0 || (lo[0] ?? 0) !== 0) throw corrupt(`${what}: v${family} index does not start at 0`);
   for (let i = 0; i < hi.length; i++) {
+    if (i % checkSlice === 0) yield;
     if (ranking[i]! >= rows) throw corrupt(`${what}: ranking ${ranking[i]} of ${rows}`);
     if (i > 0 && (hi[i]! < hi[i - 1]! || (hi[i] === hi[i - 1] && (lo[i] ?? 0) <= (lo[i - 1] ?? 0)))) {
       throw corrupt(`${what}: v${family} starts do not rise`);

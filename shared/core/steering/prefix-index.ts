@@ -34,8 +34,17 @@ export function isWorthIndexing(index: Starts): boolean {
 }
 
 export function buildPrefixIndex(index: Starts): Int32Array {
+  const work = buildPrefixIndexInSlices(index);
+  for (;;) {
+    const step = work.next();
+    if (step.done) return step.value;
+  }
+}
+
+/** The same in slices of less than a millisecond. */
+export function* buildPrefixIndexInSlices(index: Starts): Generator<undefined, Int32Array> {
   const builder = new Builder(index);
-  builder.node(0, 0, 0, 0, index.hi.length - 1);
+  yield* builder.node(0, 0, 0, 0, index.hi.length - 1);
   const { words, used } = builder;
   const shared = new Int32Array(new SharedArrayBuffer(used * 4));
   shared.set(words.subarray(0, used));
@@ -54,7 +63,7 @@ class Builder {
   }
 
   /** The node of the block that starts at (hi, lo) and has `bit` bits; `first` holds its first address, `last` its last. */
-  node(hi: number, lo: number, bit: number, first: number, last: number): number {
+  *node(hi: number, lo: number, bit: number, first: number, last: number): Generator<undefined, number> {
     const bits = this.#bitsFor(bit, last - first + 1);
     const size = 2 ** bits;
     const at = this.used;
@@ -63,16 +72,18 @@ class Builder {
     const step = 2 ** ((bit < 32 ? 32 : 64) - bit - bits);
     let from = first;
     for (let j = 0; j < size; j++) {
+      if (j % 4096 === 4095) yield;
       const bucketHi = bit < 32 ? hi + j * step : hi;
       const bucketLo = bit < 32 ? 0 : lo + j * step;
       const to = j + 1 === size ? last : this.#lastBefore(bucketHi, bucketLo, bit, step, from, last);
       const deeper = bit + bits;
       const isCrowded = to - from >= crowded && deeper < this.#width;
-      const entry = isCrowded ? child | this.node(bucketHi, bucketLo, deeper, from, to) : from;
+      const entry = isCrowded ? child | (yield* this.node(bucketHi, bucketLo, deeper, from, to)) : from;
       this.words[at + 1 + j] = entry;
       from = this.#holdsNext(bucketHi, bucketLo, bit, step, to) ? to + 1 : to;
     }
     this.words[at + 1 + size] = last;
+    yield;
     return at;
   }
 

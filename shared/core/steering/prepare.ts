@@ -90,13 +90,9 @@ export function prepareService(
   for (const [index, { pop }] of candidates.entries()) candidateOfPop[pop] = index;
   const candidateOf = (pop: number): number => candidateOfPop[pop] ?? noPop;
   const isSteeredByGeo = service.policy === 'geo';
-  return {
+  const own: Omit<PreparedService, keyof MapPart> = {
     service,
     row,
-    group: groupOf(map, key),
-    geo: isSteeredByGeo ? undefined : groupOf(map, geoKey(key)),
-    population: map?.population,
-    candidateOfMapPop: Uint8Array.from(map?.pops ?? [], (id) => candidateOf(popIds.indexOf(id))),
     candidateOfPop,
     popOfCandidate: Uint8Array.from(candidates, ({ pop }) => pop),
     allowed: allowedRows(service),
@@ -114,6 +110,59 @@ export function prepareService(
     controlSalt: saltOf('control'),
     roomSalts: Int32Array.from(candidates, ({ pop }) => saltOf(`room ${popIds[pop]}`)),
     ignoresSubnet: service.ignoreSubnet === true,
+  };
+  return joined(own, mapPartOf(service, key, popIds, map, candidateOfPop));
+}
+
+/** The same service with another map: nothing is compiled again. */
+export function withMap(
+  prepared: PreparedService,
+  key: string,
+  popIds: readonly string[],
+  map: SteeringMap,
+): PreparedService {
+  return joined(prepared, mapPartOf(prepared.service, key, popIds, map, prepared.candidateOfPop));
+}
+
+/** The one place where they are made, so that all have one shape for the answer path. */
+function joined(own: Omit<PreparedService, keyof MapPart>, part: MapPart): PreparedService {
+  return {
+    group: part.group,
+    geo: part.geo,
+    population: part.population,
+    candidateOfMapPop: part.candidateOfMapPop,
+    service: own.service,
+    row: own.row,
+    candidateOfPop: own.candidateOfPop,
+    popOfCandidate: own.popOfCandidate,
+    allowed: own.allowed,
+    regions: own.regions,
+    overrides: own.overrides,
+    overrideRules: own.overrideRules,
+    pinsSome: own.pinsSome,
+    shares: own.shares,
+    controlBelow: own.controlBelow,
+    controlSalt: own.controlSalt,
+    roomSalts: own.roomSalts,
+    ignoresSubnet: own.ignoresSubnet,
+  };
+}
+
+type MapPart = Pick<PreparedService, 'group' | 'geo' | 'population' | 'candidateOfMapPop'>;
+
+function mapPartOf(
+  service: DesiredService,
+  key: string,
+  popIds: readonly string[],
+  map: SteeringMap | undefined,
+  candidateOfPop: Uint8Array,
+): MapPart {
+  const candidateOf = (id: string): number => candidateOfPop[popIds.indexOf(id)] ?? noPop;
+  return {
+    group: groupOf(map, key),
+    geo: service.policy === 'geo' ? undefined : groupOf(map, geoKey(key)),
+    population: map?.population,
+    candidateOfMapPop: Uint8Array.from(map?.pops ?? [], candidateOf),
   };
 }
 
