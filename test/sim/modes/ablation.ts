@@ -1,0 +1,5 @@
+import type { ModeResult } from '../mode.ts';
+import type { Options } from '../options.ts';
+export function ablation(_options: Options): ModeResult {
+  throw new Error('soon');
+}
