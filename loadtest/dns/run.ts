@@ -2,7 +2,7 @@
  * The DNS load test: gdnsd, Knot (mod-geoip), a C echo and the shipped `ufes dns` in its default configuration on the
  * same steered world, one core each for server and load, in alternation.
  *
- *     npm run loadtest:dns -- [--cases ecs4,ecs6,fixed,latency,swap,replace,growth] [--rounds 5] [--seconds 10]
+ *     npm run loadtest:dns -- [--cases ecs4,ecs6,fixed,latency,swap,replace,floods,growth] [--rounds 5] [--seconds 10]
  *                             [--seed dns] [--out NAME] [--ahead]
  *         → loadtest/results/dns-NAME.json, .csv, .svg
  *
@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { CaseResult } from './bench.ts';
 import { fixedName, growth, type RunOptions, randomEcs } from './cases.ts';
+import { floodsOverTcp } from './floods.ts';
 import { latency, peersPeak, swap } from './latency.ts';
 import { facts, goAhead, load, measuredNice, missing, type Program } from './machine.ts';
 import { replace } from './replace.ts';
@@ -22,7 +23,7 @@ import { openStage, type Stage, standardSize } from './stage.ts';
 import { plot } from './svg.ts';
 
 const programs: readonly Program[] = ['taskset', 'dnsperf', 'gcc', 'gdnsd', 'knotd'];
-const caseNames = ['ecs4', 'ecs6', 'fixed', 'latency', 'swap', 'replace', 'growth'] as const;
+const caseNames = ['ecs4', 'ecs6', 'fixed', 'latency', 'swap', 'replace', 'floods', 'growth'] as const;
 type CaseName = (typeof caseNames)[number];
 
 interface Given {
@@ -81,6 +82,7 @@ async function runOnStage(
   if (name === 'ecs6') return randomEcs(stage, 6, options);
   if (name === 'fixed') return fixedName(stage, options);
   if (name === 'replace') return replace(stage, options);
+  if (name === 'floods') return floodsOverTcp(stage, options);
   return name === 'latency' ? latency(stage, await peak(), options) : swap(stage, await peak(), options);
 }
 

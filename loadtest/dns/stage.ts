@@ -83,11 +83,11 @@ export async function ufesContender(
   return contender;
 }
 
-/** The PoPs' edges, as far as health checks see them. On the load core, behind everything else there. */
+/** The PoPs' edges, as far as health checks see them. On the load core, where they get their share: edges in health answer. */
 export async function startReady(home: UfesHome): Promise<Contender['companions'][number]> {
   const program = join(import.meta.dirname, 'ready.ts');
   const args = [program, String(home.readyPort), join(home.folder, '.ufes')];
-  const child = pinned(loadCore, process.execPath, args, { nice: 10 });
+  const child = pinned(loadCore, process.execPath, args);
   let errors = '';
   child.stderr?.on('data', (chunk: Buffer) => {
     errors += chunk.toString();

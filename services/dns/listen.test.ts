@@ -1,7 +1,9 @@
 import { createSocket } from 'node:dgram';
 import { connect, createServer, type Socket } from 'node:net';
 import { OperatingError } from '@ufes/core/errors.ts';
-import { ManualClock } from '@ufes/io/clock.ts';
+import { limits } from '@ufes/core/limits.ts';
+import type { Clock } from '@ufes/core/ports.ts';
+import { ManualClock, systemClock } from '@ufes/io/clock.ts';
 import { silentLog } from '@ufes/io/log.ts';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createListeners } from './listen.ts';
@@ -21,13 +23,13 @@ async function listen(endpoint: string) {
   return listeners.ports().get(endpoint)!;
 }
 
-async function tcp(bounds: Partial<TcpBounds> = {}) {
+async function tcp(bounds: Partial<TcpBounds> = {}, ticking?: Clock) {
   const { answerer, counters } = harness();
   const clock = new ManualClock();
   const source = createTcpSource({
     endpoint: { address: '127.0.0.1', port: 0 },
     answerer,
-    clock,
+    clock: ticking ?? clock,
     log: silentLog,
     counters,
     bounds: {
@@ -229,7 +231,10 @@ describe('TCP (RFC 7766)', () => {
   });
 
   it('answers others between the turns of one that pipelines without end', async () => {
-    const { source } = await tcp({ tcpTurn: 4 });
+    // Each turn takes longer than a round.
+    let ms = 0;
+    const clock = { ...systemClock, monotonicMs: () => (ms += limits.dns.tcpRoundMs) };
+    const { source } = await tcp({ tcpTurn: 4, tcpIdleMs: 1e9, tcpIdleMsMin: 1e9 }, clock);
     const busy = client(source.port);
     await busy.opened;
     const total = 4_000;
@@ -243,6 +248,25 @@ describe('TCP (RFC 7766)', () => {
     expect(before).toBeLessThan(total);
     await busy.count(total);
     expect(new Set(busy.messages.map((message) => readAnswer(message).id)).size).toBe(total);
+  });
+
+  it('answers one network between the turns of another, whatever number of connections that has', async () => {
+    let ms = 0;
+    const clock = { ...systemClock, monotonicMs: () => (ms += limits.dns.tcpRoundMs) };
+    const bounds = { tcpTurn: 4, tcpIdleMs: 1e9, tcpIdleMsMin: 1e9, tcpConnections: 100, tcpPerClient: 50 };
+    const { source } = await tcp(bounds, clock);
+    const busy = Array.from({ length: 40 }, () => client(source.port));
+    const each = 200;
+    const flood = Buffer.concat(Array.from({ length: each }, (_, id) => framed(query({ id }))));
+    const other = client(source.port, '127.0.9.1');
+    await Promise.all([...busy, other].map((one) => one.opened));
+    for (const one of busy) one.socket.write(flood);
+    const answered = () => busy.reduce((sum, { messages }) => sum + messages.length, 0);
+    await expect.poll(answered, { interval: 1 }).toBeGreaterThan(0);
+    other.socket.write(framed(query({ id: 1 })));
+    const before = await new Promise<number>((resolve) => other.socket.once('data', () => resolve(answered())));
+    expect(before).toBeLessThan(busy.length * each);
+    await expect.poll(answered).toBe(busy.length * each);
   });
 
   it('keeps no room for a message that does not come', async () => {

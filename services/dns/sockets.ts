@@ -43,7 +43,11 @@ function openListener(listener: string, threads: number): OpenSockets {
     if (threads === 1) udp.push(alone.fd);
     else closeSocket(alone.fd);
     while (udp.length < threads) udp.push(openUdp(bound, udpOptions(true)).fd);
-    const { fd: tcp } = openTcp(bound, limits.dns.tcpConnections);
+    const { fd: tcp } = openTcp(bound, {
+      backlog: limits.dns.tcpConnections,
+      receiveBytes: limits.dns.tcpReceiveBytes,
+      sendBytes: limits.dns.tcpSendBytes,
+    });
     return { listener, ...bound, udp, tcp };
   } catch (error) {
     for (const fd of udp) closeSocket(fd);

@@ -11,11 +11,15 @@ import type { AnswerFunction } from './source.ts';
 const lengthBytes = 2;
 /** First room for a partial message: nearly every query fits. */
 const partialBytes = 512;
+/** Room for some answers: node takes it from a pool. */
+const outBytes = 1_024;
 const none = Buffer.alloc(0);
 
 export interface ConnectionOwner {
-  /** Whole messages came and were answered. */
-  readonly active: () => void;
+  /** How many messages may be answered now. */
+  readonly turn: () => number;
+  /** So many whole messages came and were answered. */
+  readonly active: (answered: number) => void;
   readonly closed: () => void;
   /** The turn is over, and there is more: `turn` is to be called. */
   readonly unfinished: () => void;
@@ -29,31 +33,25 @@ export class TcpConnection {
   readonly #socket: Socket;
   readonly #peer: Peer;
   readonly #answerer: AnswerFunction;
-  readonly #turnAnswers: number;
   readonly #owner: ConnectionOwner;
   /** Of a message, its length included; `#filled` bytes are there. */
   #partial = none;
   #filled = 0;
   /** Not looked at yet. */
   #rest: Buffer = none;
+  /** Answers of the turn that go out together. */
+  #out = none;
+  #outUsed = 0;
   #isQueued = false;
   #isDraining = false;
   #isFinished = false;
   #cancelQuiet = () => {};
 
   /** `unread`: what came before, and has not been answered; a turn begins with it. */
-  constructor(
-    socket: Socket,
-    peer: Peer,
-    answerer: AnswerFunction,
-    turnAnswers: number,
-    owner: ConnectionOwner,
-    unread = none,
-  ) {
+  constructor(socket: Socket, peer: Peer, answerer: AnswerFunction, owner: ConnectionOwner, unread = none) {
     this.#socket = socket;
     this.#peer = peer;
     this.#answerer = answerer;
-    this.#turnAnswers = turnAnswers;
     this.#owner = owner;
     this.#rest = unread;
     socket.on('data', (chunk: Buffer) => {
@@ -132,16 +130,16 @@ export class TcpConnection {
   #work(): void {
     const socket = this.#socket;
     if (socket.destroyed || this.#isFinished || socket.writableEnded) return;
+    const most = this.#owner.turn();
     let answered = 0;
-    socket.cork();
-    while (this.#rest.length > 0 && answered < this.#turnAnswers && !socket.writableNeedDrain) {
+    while (this.#rest.length > 0 && answered < most && !socket.writableNeedDrain) {
       const message = this.#nextMessage();
       if (message === undefined) break;
       answered++;
       this.#answer(message);
     }
-    socket.uncork();
-    if (answered > 0) this.#owner.active();
+    this.#flush();
+    if (answered > 0) this.#owner.active(answered);
     if (answered > 0 && this.#isDraining) this.#endWhenQuiet();
     this.#readOn();
   }
@@ -206,9 +204,19 @@ export class TcpConnection {
   #answer(message: Buffer): void {
     const length = this.#answerer.answer(message, this.#peer, true);
     if (length === 0) return;
-    const framed = Buffer.allocUnsafe(lengthBytes + length);
-    framed.writeUInt16BE(length, 0);
-    framed.set(this.#answerer.out.subarray(0, length), lengthBytes);
-    this.#socket.write(framed);
+    const end = this.#outUsed + lengthBytes + length;
+    if (end > this.#out.length) {
+      this.#flush();
+      this.#out = Buffer.allocUnsafe(Math.max(outBytes, lengthBytes + length));
+    }
+    const at = this.#out.writeUInt16BE(length, this.#outUsed);
+    this.#out.set(this.#answerer.out.subarray(0, length), at);
+    this.#outUsed = at + length;
+  }
+
+  #flush(): void {
+    if (this.#outUsed > 0) this.#socket.write(this.#out.subarray(0, this.#outUsed));
+    this.#out = none;
+    this.#outUsed = 0;
   }
 }

@@ -5,7 +5,8 @@
  * Nobody can keep the others out. Of one network (/24, /56) at most `tcpPerClient` connections are held and of all
  * `tcpConnections`: past either, the one longest without a whole query gives way. The time a connection may be without a
  * whole query, however it dribbles bytes or leaves answers unread, is `tcpIdleMs` while fewer than half are in use and
- * shrinks to `tcpIdleMsMin` as they fill. One that pipelines gets `tcpTurn` answers, then it is the next one's turn.
+ * shrinks to `tcpIdleMsMin` as they fill. A network that pipelines gets `tcpTurn` answers, over all of its connections,
+ * then everybody else is looked at: a round of the event loop.
  *
  * At `close` connections pass to the process that takes this one's place, and their clients notice nothing. Without one
  * they end: who asks for the keepalive is told 0 (RFC 7828 §3.2.2), the others get a FIN in a pause of their queries.
@@ -133,9 +134,11 @@ class Connections {
   readonly #init: TcpInit;
   readonly #bounds: TcpBounds;
   readonly #all = new Set<TcpConnection>();
-  readonly #byClient = new Map<string, Set<TcpConnection>>();
-  /** With whole queries left from their last turn. */
-  #waiting: TcpConnection[] = [];
+  readonly #byClient = new Map<string, Client>();
+  /** Networks with connections that wait for their turn. */
+  readonly #waiting: Client[] = [];
+  #round = 0;
+  #isRoundOpen = false;
 
   constructor(init: TcpInit, bounds: TcpBounds) {
     this.#init = init;
@@ -144,14 +147,17 @@ class Connections {
 
   accept(socket: Socket, unread?: Buffer<ArrayBuffer>): void {
     const peer = parsePeer(socket.remoteAddress ?? '') ?? noPeer;
-    const client = clientOf(peer);
-    const same = this.#byClient.get(client) ?? new Set();
+    const key = clientKey(peer);
+    const client = this.#byClient.get(key) ?? { connections: new Set(), waiting: [], round: 0, answered: 0 };
+    const same = client.connections;
     if (same.size >= this.#bounds.tcpPerClient) this.#giveWay(same);
     else if (this.#all.size >= this.#bounds.tcpConnections) this.#giveWay(this.#all);
-    this.#byClient.set(client, same);
+    this.#byClient.set(key, client);
     const { answerer, clock } = this.#init;
     const owner: ConnectionOwner = {
-      active: () => {
+      turn: () => this.#turnOf(client),
+      active: (answered) => {
+        client.answered += answered;
         connection.activeAtMs = clock.monotonicMs();
         for (const set of [this.#all, same]) {
           set.delete(connection);
@@ -161,12 +167,12 @@ class Connections {
       closed: () => {
         this.#all.delete(connection);
         same.delete(connection);
-        if (same.size === 0 && this.#byClient.get(client) === same) this.#byClient.delete(client);
+        if (same.size === 0 && this.#byClient.get(key) === client) this.#byClient.delete(key);
       },
-      unfinished: () => this.#queue(connection),
+      unfinished: () => this.#queue(client, connection),
       afterQuiet: (fn) => clock.after(limits.dns.tcpQuietMs, fn),
     };
-    const connection = new TcpConnection(socket, peer, answerer, this.#bounds.tcpTurn, owner, unread);
+    const connection = new TcpConnection(socket, peer, answerer, owner, unread);
     connection.activeAtMs = clock.monotonicMs();
     this.#all.add(connection);
     same.add(connection);
@@ -230,18 +236,58 @@ class Connections {
     return Math.max(tcpIdleMsMin, tcpIdleMs - pressure * (tcpIdleMs - tcpIdleMsMin));
   }
 
-  #queue(connection: TcpConnection): void {
-    if (this.#waiting.push(connection) === 1) setImmediate(() => this.#nextTurns());
+  /** What is left of the network's turn in this round. */
+  #turnOf(client: Client): number {
+    this.#openRound();
+    if (client.round !== this.#round) {
+      client.round = this.#round;
+      client.answered = 0;
+    }
+    return Math.max(0, this.#bounds.tcpTurn - client.answered);
   }
 
-  /** After what others sent meanwhile has been read. */
-  #nextTurns(): void {
-    const turn = this.#waiting;
-    this.#waiting = [];
-    for (const connection of turn) connection.turn();
+  #queue(client: Client, connection: TcpConnection): void {
+    if (client.waiting.push(connection) === 1) this.#waiting.push(client);
+    this.#openRound();
+  }
+
+  #openRound(): void {
+    if (this.#isRoundOpen) return;
+    this.#isRoundOpen = true;
+    setImmediate(() => this.#nextRound());
+  }
+
+  /** After what others sent meanwhile has been read: turn after turn, until that is due again. */
+  #nextRound(): void {
+    const { clock } = this.#init;
+    this.#isRoundOpen = false;
+    this.#round++;
+    const endMs = clock.monotonicMs() + limits.dns.tcpRoundMs;
+    for (let client = this.#waiting.shift(); client !== undefined; client = this.#waiting.shift()) {
+      client.round = this.#round;
+      client.answered = 0;
+      const waiting = client.waiting.splice(0);
+      let next = 0;
+      while (next < waiting.length && client.answered < this.#bounds.tcpTurn) waiting[next++]!.turn();
+      // Those that had no turn are first in the next, before those that have more.
+      client.waiting.unshift(...waiting.slice(next));
+      if (client.waiting.length > 0 && !this.#waiting.includes(client)) this.#waiting.push(client);
+      if (clock.monotonicMs() >= endMs) break;
+    }
+    if (this.#waiting.length > 0) this.#openRound();
   }
 }
 
-function clientOf({ family, hi, lo }: Peer): string {
+/** A network. */
+interface Client {
+  readonly connections: Set<TcpConnection>;
+  /** With whole queries left from their last turn. */
+  readonly waiting: TcpConnection[];
+  /** How many of its queries were answered in which round. */
+  round: number;
+  answered: number;
+}
+
+function clientKey({ family, hi, lo }: Peer): string {
   return family === 4 ? `4 ${hi >>> 8}` : `6 ${hi} ${lo >>> 8}`;
 }

@@ -181,8 +181,9 @@ export const limits = {
     tcpRoundMs: 2,
     /** Waiting answer bytes on a TCP connection before reading pauses, beyond what the kernel holds. */
     tcpBacklogBytes: 16 << 10,
-    /** The kernel's, of a connection, each way: 600 queries at a time, and with 2,000 connections 500 MB at the very most. */
-    tcpBufferBytes: 64 << 10,
+    /** The kernel's, of a connection: some 200 queries on their way at a time; answers are as many bytes and more. */
+    tcpReceiveBytes: 16 << 10,
+    tcpSendBytes: 64 << 10,
     /** At stop, for peers to read their last answers. */
     tcpDrainMs: 1_000,
     /** Of these, a pause in which a connection can end: longer than the way to nearby resolvers. */

@@ -20,6 +20,10 @@ export const SO_REUSEPORT = 15;
 export const SO_RCVTIMEO = 20;
 export const IPPROTO_IP = 0;
 export const IP_PKTINFO = 8;
+export const IP_MTU_DISCOVER = 10;
+export const IPV6_MTU_DISCOVER = 23;
+/** Do not fragment, and believe no message about the path: nobody can have our answers cut (RFC 9715 §3.1). */
+export const PMTUDISC_PROBE = 3;
 export const IPPROTO_IPV6 = 41;
 export const IPV6_V6ONLY = 26;
 export const IPV6_RECVPKTINFO = 49;

@@ -110,7 +110,9 @@ test('a poller says which of several sockets has something', async () => {
 });
 
 test('a listening TCP socket has the port it was asked for', () => {
-  const { fd, port } = openTcp({ address: '127.0.0.1', port: 0 }, 8);
+  const { fd, port } = openTcp({ address: '127.0.0.1', port: 0 }, { backlog: 8, receiveBytes: 4096, sendBytes: 4096 });
   closers.push(() => closeSocket(fd));
-  expect(() => openTcp({ address: '127.0.0.1', port }, 8)).toThrow(/tcp 127\.0\.0\.1:\d+: another process has it/);
+  expect(() => openTcp({ address: '127.0.0.1', port }, { backlog: 8, receiveBytes: 4096, sendBytes: 4096 })).toThrow(
+    /tcp 127\.0\.0\.1:\d+: another process has it/,
+  );
 });

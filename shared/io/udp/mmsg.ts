@@ -185,6 +185,8 @@ export function openUdp(endpoint: Endpoint, { reusePort, timeoutMs, socketBuffer
   if (address.every((byte) => byte === 0)) {
     set(v4 ? c.IPPROTO_IP : c.IPPROTO_IPV6, v4 ? c.IP_PKTINFO : c.IPV6_RECVPKTINFO);
   }
+  // Answers are short enough for any path; and without fragments the kernel has no identification to draw for each.
+  set(v4 ? c.IPPROTO_IP : c.IPPROTO_IPV6, v4 ? c.IP_MTU_DISCOVER : c.IPV6_MTU_DISCOVER, c.PMTUDISC_PROBE);
   // Beyond net.core.rmem_max, which holds a few hundred queries, where we may (CAP_NET_ADMIN).
   if (set(c.SOL_SOCKET, c.SO_RCVBUFFORCE, socketBufferBytes) !== 0) set(c.SOL_SOCKET, c.SO_RCVBUF, socketBufferBytes);
   if (set(c.SOL_SOCKET, c.SO_SNDBUFFORCE, socketBufferBytes) !== 0) set(c.SOL_SOCKET, c.SO_SNDBUF, socketBufferBytes);
@@ -193,10 +195,20 @@ export function openUdp(endpoint: Endpoint, { reusePort, timeoutMs, socketBuffer
   return bindSocket(fd, endpoint, 'udp');
 }
 
+export interface TcpOptions {
+  readonly backlog: number;
+  /** Of each connection: the kernel keeps as much again beside it, and would let it grow to megabytes. */
+  readonly receiveBytes: number;
+  readonly sendBytes: number;
+}
+
 /** A listening TCP socket, to be given to node:net. Throws ADDRESS_IN_USE or ADDRESS_UNAVAILABLE. */
-export function openTcp(endpoint: Endpoint, backlog: number): Bound {
+export function openTcp(endpoint: Endpoint, { backlog, receiveBytes, sendBytes }: TcpOptions): Bound {
   const fd = openSocket(endpoint, c.SOCK_STREAM);
-  c.libc().setsockopt(fd, c.SOL_SOCKET, c.SO_REUSEADDR, Int32Array.of(1), 4);
+  const set = (name: number, value: number) => c.libc().setsockopt(fd, c.SOL_SOCKET, name, Int32Array.of(value), 4);
+  set(c.SO_REUSEADDR, 1);
+  set(c.SO_SNDBUF, sendBytes);
+  set(c.SO_RCVBUF, receiveBytes);
   const bound = bindSocket(fd, endpoint, 'tcp');
   if (c.libc().listen(fd, backlog) === 0) return bound;
   const errno = c.libc().errno();
