@@ -9,6 +9,7 @@ import { limits } from '@ufes/core/limits.ts';
 import type { LiveView } from '@ufes/core/live.ts';
 import type { MapBuckets } from '@ufes/core/steering/map.ts';
 import type { Version } from '@ufes/core/version.ts';
+import type { KeptRest } from '@ufes/io/sealed-file.ts';
 import type { AnswerLabels } from './counters.ts';
 import type { WireOptions, WireShared } from './wire.ts';
 
@@ -34,6 +35,8 @@ export interface MapInService {
   /** In shared memory, checked. */
   readonly bytes: Uint8Array;
   readonly buckets: MapBuckets;
+  /** Where its estimates are, when `bytes` is not all of it. */
+  readonly rest?: KeptRest | undefined;
   readonly version: Version;
 }
 

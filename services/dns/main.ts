@@ -9,6 +9,7 @@ import { resolve } from 'node:path';
 import { createCookieKeys } from '@ufes/core/dns/cookie.ts';
 import { limits } from '@ufes/core/limits.ts';
 import { liveState } from '@ufes/core/live.ts';
+import { mapHeadBytes } from '@ufes/core/steering/map.ts';
 import { followArtefact } from '@ufes/io/artefact.ts';
 import { stepBack } from '@ufes/io/priority.ts';
 import type { ServiceContext, ServiceMain } from '@ufes/io/service.ts';
@@ -48,13 +49,13 @@ export const main: ServiceMain = (context) => {
   const queries = queryLog && new QueryLog(resolve(context.configFolder, queryLog.file), log);
   const readers = { recent, probes, log: queries };
   const threads = threadsFor(context, { wire: options, shared, logEvery: queryLog?.every ?? 0, readers });
-  const serving = createServing({ answerer, threads, feed, counts: counters.answers, log });
+  const serving = createServing({ answerer, threads, feed, counts: counters.answers, clock, log });
   let open = false;
   const tellReady = () => {
     const why = answerer.tables === undefined ? 'no desired state yet' : open ? undefined : 'starting';
     context.ready(why === undefined, why);
   };
-  const map = followArtefact(context, 'map', serving.applyMap, { shared: true });
+  const map = followArtefact(context, 'map', serving.applyMap, { head: mapHeadBytes });
   const desired = followArtefact(context, 'desired', (payload) => {
     serving.applyDesired(payload);
     tellReady();

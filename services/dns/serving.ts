@@ -5,19 +5,23 @@
  */
 import { type DesiredState, desiredFormat } from '@ufes/core/desired.ts';
 import { OperatingError } from '@ufes/core/errors.ts';
-import type { Log } from '@ufes/core/ports.ts';
-import { buildBuckets, decodeMap, type SteeringMap, withBuckets } from '@ufes/core/steering/map.ts';
+import { limits } from '@ufes/core/limits.ts';
+import type { Clock, Log } from '@ufes/core/ports.ts';
+import { buildBucketsInSlices, decodeMapInSlices, type SteeringMap, withBuckets } from '@ufes/core/steering/map.ts';
 import type { Version } from '@ufes/core/version.ts';
+import type { KeptRest } from '@ufes/io/sealed-file.ts';
 import type { Answerer } from './answer.ts';
 import type { AnswerCounts } from './counters.ts';
 import type { LiveFeed } from './live-feed.ts';
-import { buildTables } from './tables.ts';
+import { readerOf } from './map-rest.ts';
+import { runGently, type Slices } from './slices.ts';
+import { buildTables, withMapInSlices } from './tables.ts';
 import type { Threads } from './threads.ts';
 import { compileNames, type Names } from './zones.ts';
 
 export interface Serving {
   readonly applyDesired: (payload: Uint8Array) => void;
-  readonly applyMap: (payload: Uint8Array, version: Version) => void;
+  readonly applyMap: (payload: Uint8Array, version: Version, rest?: KeptRest) => Promise<void>;
 }
 
 export interface ServingInit {
@@ -26,10 +30,12 @@ export interface ServingInit {
   readonly threads: Threads | undefined;
   readonly feed: Pick<LiveFeed, 'follow'>;
   readonly counts: AnswerCounts;
+  readonly clock: Pick<Clock, 'monotonicMs'>;
   readonly log: Log;
 }
 
-export function createServing({ answerer, threads, feed, counts, log }: ServingInit): Serving {
+export function createServing({ answerer, threads, feed, counts, clock, log }: ServingInit): Serving {
+  const gently = <T>(work: Slices<T>) => runGently(work, limits.dns.sliceMs, () => clock.monotonicMs());
   let map: SteeringMap | undefined;
   let mapVersion: Version | undefined;
 
@@ -47,14 +53,18 @@ export function createServing({ answerer, threads, feed, counts, log }: ServingI
       for (const { service, reason } of names.unserved) log.warn({ service, reason }, 'dns: not answered');
       log.info({ zones: desired.zones.length, names: names.table.size }, 'dns: names in service');
     },
-    applyMap(payload, version) {
-      const checked = decodeMap(payload);
-      const buckets = buildBuckets(checked);
-      map = withBuckets(checked, buckets);
+    async applyMap(payload, version, rest) {
+      const checked = await gently(decodeMapInSlices(payload, { rest: readerOf(rest) }));
+      const buckets = await gently(buildBucketsInSlices(checked));
+      const next = withBuckets(checked, buckets);
+      map = next;
       mapVersion = version;
-      const { tables } = answerer;
-      if (tables !== undefined) serve(tables.desired, tables.names);
-      threads?.serveMap({ bytes: payload, buckets, version });
+      threads?.serveMap({ bytes: payload, buckets, version, rest });
+      // Another desired state may have come into service meanwhile, with this map then.
+      for (let before = answerer.tables; before !== undefined && before.map !== next; before = answerer.tables) {
+        const tables = await gently(withMapInSlices(before, next, version));
+        if (answerer.tables === before) answerer.tables = tables;
+      }
     },
   };
 }

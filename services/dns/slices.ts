@@ -12,6 +12,15 @@ export function runThrough<T>(work: Slices<T>): T {
   }
 }
 
+/** All of it, in slices of about `ms` between turns of the event loop. */
+export async function runGently<T>(work: Slices<T>, ms: number, monotonicMs: () => number): Promise<T> {
+  for (;;) {
+    const done = runFor(work, ms, monotonicMs);
+    if (done !== undefined) return done.value;
+    await new Promise<void>((resolve) => setImmediate(resolve));
+  }
+}
+
 /** For at most about `ms`; undefined: there is more to do. */
 export function runFor<T>(work: Slices<T>, ms: number, monotonicMs: () => number): { readonly value: T } | undefined {
   const endMs = monotonicMs() + ms;

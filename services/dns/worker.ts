@@ -26,6 +26,7 @@ import {
   type ToThread,
   type WorkerInit,
 } from './hand-over.ts';
+import { readerOf } from './map-rest.ts';
 import { RingWriter } from './ring.ts';
 import { runFor, type Slices } from './slices.ts';
 import { buildTablesInSlices, type Tables, withMapInSlices } from './tables.ts';
@@ -150,8 +151,8 @@ class AnswerThread {
     this.#startBuilding(assembly.finish(), assembly.live);
   }
 
-  #serveMap({ bytes, buckets, version }: MapInService): void {
-    this.#map = withBuckets(decodeMap(bytes, { checked: true }), buckets);
+  #serveMap({ bytes, buckets, version, rest }: MapInService): void {
+    this.#map = withBuckets(decodeMap(bytes, { checked: true, rest: readerOf(rest) }), buckets);
     this.#mapVersion = version;
     const { tables } = this.#answerer;
     if (tables !== undefined) this.#building = withMapInSlices(tables, this.#map, version);

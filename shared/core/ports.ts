@@ -58,6 +58,8 @@ export interface ArtefactStore {
   put(kind: ArtefactKind, version: Version, sealed: Uint8Array): Promise<void>;
   newestVersion(kind: ArtefactKind): Promise<Version | undefined>;
   get(kind: ArtefactKind, version: Version): Promise<Uint8Array | undefined>;
+  /** The piece of it that begins at `offset`, 0 or where the last piece ended; undefined: it is not there, or ends there. */
+  read(kind: ArtefactKind, version: Version, offset: number): Promise<Uint8Array | undefined>;
   /** Newest first. */
   list(kind: ArtefactKind, limit: number): Promise<Version[]>;
   /** Keeps the newest `keep`. */

@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from 'node:crypto';
+import { createHash, generateKeyPairSync, sign } from 'node:crypto';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { limits } from '@ufes/core/limits.ts';
@@ -12,6 +12,7 @@ import { ManualClock } from './clock.ts';
 import { seal, unseal } from './envelope.ts';
 import { ensureSigningKeys } from './keys.ts';
 import { silentLog } from './log.ts';
+import { type KeptRest, readKept } from './sealed-file.ts';
 import { type TestContext, testContext } from './testing.ts';
 
 const cleanups: (() => Promise<unknown>)[] = [];
@@ -253,8 +254,8 @@ test('payloads are aligned, in a buffer of their own, shared when asked', async 
   await publishArtefact(mapper, 'map', new Uint8Array(24).fill(7));
   const context = await reader();
   const seen: Uint8Array[] = [];
-  for (const shared of [false, true]) {
-    const follower = followArtefact(context, 'map', (payload) => void seen.push(payload), { shared });
+  for (const options of [{}, { head: () => Number.POSITIVE_INFINITY }]) {
+    const follower = followArtefact(context, 'map', (payload) => void seen.push(payload), options);
     await follower.start();
     await follower.stop();
   }
@@ -265,6 +266,65 @@ test('payloads are aligned, in a buffer of their own, shared when asked', async 
   expect(new Float64Array(seen[0]!.buffer)).toHaveLength(3);
   expect(seen[0]!.buffer).toBeInstanceOf(ArrayBuffer);
   expect(seen[1]!.buffer).toBeInstanceOf(SharedArrayBuffer);
+});
+
+test('of a payload as much is in memory as is wanted; the rest is read from disk, checked', async () => {
+  const { mapper, reader } = await tree();
+  // Longer than a piece of the store, and no multiple of a block.
+  const payload = Uint8Array.from({ length: (5 << 20) + 1_234 }, (_, i) => (i * 7) ^ (i >> 8));
+  await publishArtefact(mapper, 'map', payload);
+  const context = await reader();
+  const rests: KeptRest[] = [];
+  const apply = (head: Uint8Array, _: Version, rest?: KeptRest): void => {
+    expect(Buffer.compare(head, payload.subarray(0, 100_000))).toBe(0);
+    rests.push(rest!);
+  };
+  const options: FollowOptions = { head: (first) => (first.length === 65_536 ? 100_000 : 0) };
+  const followOnce = async (): Promise<void> => {
+    const follower = followArtefact(context, 'map', apply, options);
+    await follower.start();
+    await follower.stop();
+  };
+  const current = join(context.state, 'nodes/dns/map.current');
+  // From the store first, then from the own disk.
+  for (let i = 1; i <= 2; i++) {
+    await followOnce();
+    expect(rests).toHaveLength(i);
+    for (const [offset, length] of [
+      [0, 4],
+      [65_530, 12],
+      [payload.length - 40, 40],
+    ] as const) {
+      expect(readKept(rests.at(-1)!, offset, length)).toEqual(payload.subarray(offset, offset + length));
+    }
+    expect(readKept(rests.at(-1)!, payload.length - 3, 4)).toBeUndefined();
+  }
+  const sealed = readFileSync(current);
+  sealed[144 + 4_000_000]! ^= 1;
+  writeFileSync(current, sealed);
+  expect(readKept(rests[0]!, 4_000_000, 1)).toBeUndefined();
+  expect(readKept(rests[0]!, 2_000_000, 1)).toEqual(payload.subarray(2_000_000, 2_000_001));
+  sealed[144 + 99_999]! ^= 1;
+  writeFileSync(current, sealed);
+  await followOnce();
+  // The damaged file was refused, and the store's put in its place.
+  expect(readFileSync(current)[144 + 99_999]).toBe(payload[99_999]);
+  expect(rests).toHaveLength(3);
+});
+
+test('format 1, without hashes of blocks, is read', () => {
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+  const payload = bytes('payload of a map');
+  const old = Buffer.from(seal('map', { ms: 1_764_000_000_000, writer: 'a1b2c3' }, payload, privateKey)).subarray(
+    0,
+    160,
+  );
+  old.writeUInt32LE(1, 8);
+  createHash('sha256').update(payload).digest().copy(old, 48);
+  sign(null, old.subarray(0, 80), privateKey).copy(old, 80);
+  expect(text(unseal('map', old, publicKey).payload)).toBe('payload of a map');
+  old[150]! ^= 1;
+  expect(() => unseal('map', old, publicKey)).toThrow('does not match its hash');
 });
 
 test('the applied version is told again before it expires', async () => {

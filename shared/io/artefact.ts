@@ -11,6 +11,7 @@
  */
 import type { KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describeError, OperatingError } from '@ufes/core/errors.ts';
 import { limits } from '@ufes/core/limits.ts';
@@ -19,8 +20,9 @@ import { compareVersions, formatVersion, nextVersion, parseVersion, type Version
 import { type ArtefactMetrics, artefactMetrics } from './artefact-metrics.ts';
 import { seal, unseal } from './envelope.ts';
 import { type KeptVersion, keepVersion } from './history.ts';
-import { KeptArtefacts, writeDurably } from './kept.ts';
+import { ifThere, KeptArtefacts, writeDurably } from './kept.ts';
 import { ensureSigningKeys, type SigningKeys } from './keys.ts';
+import { type KeptRest, type OpenedFile, openSealedFile } from './sealed-file.ts';
 import type { ServiceContext } from './service.ts';
 
 type Parts = Pick<ServiceContext, 'state' | 'node' | 'clock' | 'rng' | 'log' | 'bus' | 'store'>;
@@ -136,12 +138,15 @@ export interface ArtefactFollower extends Component {
 }
 
 export interface FollowOptions {
-  /** Payloads in SharedArrayBuffers, to be read by worker threads in place. */
-  shared?: boolean;
+  /**
+   * Payloads in SharedArrayBuffers, to be read by worker threads in place: as much of one as this wants, by its first
+   * block. The rest stays on disk, for readKept (sealed-file.ts).
+   */
+  head?: (first: Uint8Array) => number;
 }
 
 /** A payload for which `apply` throws counts as corrupt: what was applied before must still be in place then. */
-export type Apply = (payload: Uint8Array, version: Version) => void | Promise<void>;
+export type Apply = (payload: Uint8Array, version: Version, rest?: KeptRest) => void | Promise<void>;
 
 /**
  * `start` applies the newest good artefact of the own disk, then of the store, if there is one, and resolves in any case.
@@ -151,16 +156,16 @@ export function followArtefact(
   context: Parts & Pick<ServiceContext, 'registry'>,
   kind: ArtefactKind,
   apply: Apply,
-  { shared = false }: FollowOptions = {},
+  { head }: FollowOptions = {},
 ): ArtefactFollower {
-  return new Follower(context, kind, apply, shared);
+  return new Follower(context, kind, apply, head);
 }
 
 class Follower implements ArtefactFollower {
   readonly #context: Parts;
   readonly #kind: ArtefactKind;
   readonly #apply: Apply;
-  readonly #shared: boolean;
+  readonly #head: FollowOptions['head'];
   readonly #kept: KeptArtefacts;
   readonly #metrics: ArtefactMetrics;
   #keys: SigningKeys | undefined;
@@ -177,11 +182,16 @@ class Follower implements ArtefactFollower {
   #running: Promise<void> | undefined;
   #stops: (() => void)[] = [];
 
-  constructor(context: Parts & Pick<ServiceContext, 'registry'>, kind: ArtefactKind, apply: Apply, shared: boolean) {
+  constructor(
+    context: Parts & Pick<ServiceContext, 'registry'>,
+    kind: ArtefactKind,
+    apply: Apply,
+    head: FollowOptions['head'],
+  ) {
     this.#context = context;
     this.#kind = kind;
     this.#apply = apply;
-    this.#shared = shared;
+    this.#head = head;
     this.#kept = new KeptArtefacts(context.state, context.node, kind);
     this.#metrics = artefactMetrics(context.registry);
   }
@@ -282,43 +292,93 @@ class Follower implements ArtefactFollower {
   /** True when it was applied; a version that was refused once is not tried again. */
   async #try(version: Version): Promise<boolean> {
     if (this.#bad.has(formatVersion(version))) return false;
+    if (this.#head !== undefined) {
+      const taken = await this.#takeInPieces(version, this.#head);
+      if (taken !== undefined) return taken;
+    }
     const sealed = await this.#context.store.artefacts.get(this.#kind, version);
     // Undefined: pruned meanwhile, so newer ones are there.
     return sealed !== undefined && this.#take(sealed, version, this.#publicKey());
   }
 
-  async #take(sealed: Uint8Array, listed: Version, key: KeyObject): Promise<boolean> {
-    const { log } = this.#context;
+  /** From the store to disk piece by piece, and from there into service. Undefined: the disk cannot take it. */
+  async #takeInPieces(listed: Version, head: (first: Uint8Array) => number): Promise<boolean | undefined> {
+    const { artefacts } = this.#context.store;
+    let storeError: unknown;
+    const pieceAt = (offset: number) =>
+      artefacts.read(this.#kind, listed, offset).catch((error: unknown) => {
+        storeError = error;
+        throw error;
+      });
+    let aside: string | undefined;
     try {
-      const { version, payload } = unseal(this.#kind, sealed, key, this.#shared);
-      if (compareVersions(version, listed) !== 0) {
-        throw new OperatingError('ARTEFACT_CORRUPT', `it says that it is version ${formatVersion(version)}`);
-      }
-      await this.#apply(payload, version);
+      aside = await this.#kept.writeAside(pieceAt);
     } catch (error) {
-      this.#refused(`store, version ${formatVersion(listed)}`, error);
-      this.#bad.set(formatVersion(listed), listed);
+      if (storeError !== undefined) throw error;
+      return undefined;
+    }
+    if (aside === undefined) return false;
+    try {
+      const { version, payload, rest } = await this.#openFile(aside, head, true);
+      this.#checkVersion(version, listed);
+      await this.#apply(payload, version, rest);
+    } catch (error) {
+      await rm(aside, { force: true }).catch(() => {});
+      this.#isBad(listed, error);
       return false;
     }
-    this.#setApplied(listed);
+    await this.#setTaken(listed, () => this.#kept.adopt(aside, this.#isCurrentGood));
+    return true;
+  }
+
+  #openFile(path: string, head: (first: Uint8Array) => number, whole: boolean): Promise<OpenedFile> {
+    const paths = [this.#kept.current, this.#kept.previous];
+    return openSealedFile(path, { kind: this.#kind, key: this.#publicKey(), head, paths, whole });
+  }
+
+  #checkVersion(version: Version, listed: Version): void {
+    if (compareVersions(version, listed) === 0) return;
+    throw new OperatingError('ARTEFACT_CORRUPT', `it says that it is version ${formatVersion(version)}`);
+  }
+
+  #isBad(listed: Version, error: unknown): void {
+    this.#refused(`store, version ${formatVersion(listed)}`, error);
+    this.#bad.set(formatVersion(listed), listed);
+  }
+
+  async #setTaken(version: Version, keep: () => Promise<void>): Promise<void> {
+    const { log } = this.#context;
+    this.#setApplied(version);
     try {
-      await this.#kept.save(sealed, this.#isCurrentGood);
+      await keep();
       this.#isCurrentGood = true;
     } catch (error) {
       // Served all the same; a restart without the store would serve an older one.
       log.error({ artefact: this.#kind, file: this.#kept.current }, `cannot be kept: ${describeError(error)}`);
     }
-    log.info({ artefact: this.#kind, version: formatVersion(listed), bytes: sealed.length }, 'artefact applied');
+    log.info({ artefact: this.#kind, version: formatVersion(version) }, 'artefact applied');
+  }
+
+  async #take(sealed: Uint8Array, listed: Version, key: KeyObject): Promise<boolean> {
+    try {
+      const { version, payload } = unseal(this.#kind, sealed, key, this.#head !== undefined);
+      this.#checkVersion(version, listed);
+      await this.#apply(payload, version);
+    } catch (error) {
+      this.#isBad(listed, error);
+      return false;
+    }
+    await this.#setTaken(listed, () => this.#kept.save(sealed, this.#isCurrentGood));
     return true;
   }
 
   async #loadKept(): Promise<void> {
     for (const path of [this.#kept.current, this.#kept.previous]) {
       try {
-        const sealed = await this.#kept.read(path);
-        if (sealed === undefined) continue;
-        const { version, payload } = unseal(this.#kind, sealed, this.#publicKey(), this.#shared);
-        await this.#apply(payload, version);
+        const found = await this.#readKept(path);
+        if (found === undefined) continue;
+        const { version, payload, rest } = found;
+        await this.#apply(payload, version, rest);
         this.#isCurrentGood = path === this.#kept.current;
         this.#setApplied(version);
         this.#context.log.info(
@@ -330,6 +390,12 @@ class Follower implements ArtefactFollower {
         this.#refused(path, error);
       }
     }
+  }
+
+  async #readKept(path: string): Promise<OpenedFile | undefined> {
+    if (this.#head !== undefined) return ifThere(this.#openFile(path, this.#head, false));
+    const sealed = await this.#kept.read(path);
+    return sealed && unseal(this.#kind, sealed, this.#publicKey());
   }
 
   #publicKey(): KeyObject {

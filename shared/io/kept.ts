@@ -18,17 +18,47 @@ export class KeptArtefacts {
 
   /** Undefined when there is none; rejects when it cannot be read. */
   async read(path: string): Promise<Uint8Array | undefined> {
+    return ifThere(readFile(path));
+  }
+
+  /**
+   * Writes pieces one after the other to a file beside `current`, on disk when it resolves to its path; undefined: there
+   * is no first piece. The file is the caller's, to be adopted or removed.
+   */
+  async writeAside(pieceAt: (offset: number) => Promise<Uint8Array | undefined>): Promise<string | undefined> {
+    const first = await pieceAt(0);
+    if (first === undefined) return undefined;
+    await mkdir(dirname(this.current), { recursive: true, mode: 0o700 });
+    const aside = asideOf(this.current);
     try {
-      return await readFile(path);
+      const file = await open(aside, 'wx', 0o600);
+      try {
+        let length = 0;
+        for (let piece: Uint8Array | undefined = first; piece !== undefined; piece = await pieceAt(length)) {
+          await file.writeFile(piece);
+          length += piece.length;
+        }
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      return aside;
     } catch (error) {
-      if (isMissing(error)) return undefined;
+      await rm(aside, { force: true }).catch(() => {});
       throw error;
     }
   }
 
+  /** Makes a file that was written aside the current one. `isCurrentGood`: as for save(). */
+  async adopt(aside: string, isCurrentGood: boolean): Promise<void> {
+    if (isCurrentGood) await ifThere(rename(this.current, this.previous));
+    await rename(aside, this.current);
+    await syncFolder(this.current);
+  }
+
   /** `isCurrentGood`: what was current is worth stepping back to. */
   async save(sealed: Uint8Array, isCurrentGood: boolean): Promise<void> {
-    if (isCurrentGood) await ignoreMissing(rename(this.current, this.previous));
+    if (isCurrentGood) await ifThere(rename(this.current, this.previous));
     await writeDurably(this.current, sealed);
   }
 }
@@ -36,8 +66,7 @@ export class KeptArtefacts {
 /** Whole and on disk under `path`, or not at all. Makes the folder. */
 export async function writeDurably(path: string, bytes: Uint8Array): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  // A name of its own: two writers of one path must not share a file, and the last to rename wins whole.
-  const aside = `${path}.${randomBytes(6).toString('hex')}.new`;
+  const aside = asideOf(path);
   try {
     const file = await open(aside, 'wx', 0o600);
     try {
@@ -51,6 +80,15 @@ export async function writeDurably(path: string, bytes: Uint8Array): Promise<voi
     await rm(aside, { force: true }).catch(() => {});
     throw error;
   }
+  await syncFolder(path);
+}
+
+/** A name of its own: two writers of one path must not share a file, and the last to rename wins whole. */
+function asideOf(path: string): string {
+  return `${path}.${randomBytes(6).toString('hex')}.new`;
+}
+
+async function syncFolder(path: string): Promise<void> {
   const folder = await open(dirname(path), 'r');
   try {
     await folder.sync();
@@ -59,11 +97,13 @@ export async function writeDurably(path: string, bytes: Uint8Array): Promise<voi
   }
 }
 
-async function ignoreMissing(work: Promise<void>): Promise<void> {
+/** Undefined when the file it is about is missing. */
+export async function ifThere<T>(work: Promise<T>): Promise<T | undefined> {
   try {
-    await work;
+    return await work;
   } catch (error) {
-    if (!isMissing(error)) throw error;
+    if (isMissing(error)) return undefined;
+    throw error;
   }
 }
 

@@ -37,6 +37,15 @@ export function storeConformance(name: string, make: () => Promise<Fixture>): vo
         const large = new Uint8Array(8 << 20).map((_, i) => i * 31);
         await store.artefacts.put('map', { ms: 6, writer: 'a' }, large);
         expect(Buffer.compare((await other.artefacts.get('map', { ms: 6, writer: 'a' }))!, large)).toBe(0);
+        const pieces: Uint8Array[] = [];
+        for (let at = 0; ; at += pieces.at(-1)!.length) {
+          const piece = await other.artefacts.read('map', { ms: 6, writer: 'a' }, at);
+          if (piece === undefined) break;
+          pieces.push(piece);
+        }
+        expect(Buffer.compare(Buffer.concat(pieces), large)).toBe(0);
+        expect(pieces.length).toBeGreaterThan(1);
+        expect(await other.artefacts.read('map', { ms: 7, writer: 'b' }, 0)).toBeUndefined();
       });
 
       test('are ordered by milliseconds, then writer, and must be newer than the newest', async () => {
@@ -74,6 +83,7 @@ export function storeConformance(name: string, make: () => Promise<Fixture>): vo
         await store.artefacts.prune('map', 2);
         expect((await store.artefacts.list('map', 10)).map(({ ms }) => ms)).toEqual([5, 4]);
         expect(await store.artefacts.get('map', { ms: 3, writer: 'a' })).toBeUndefined();
+        expect(await store.artefacts.read('map', { ms: 3, writer: 'a' }, 0)).toBeUndefined();
         expect(await store.artefacts.list('desired', 10)).toHaveLength(1);
       });
     });
@@ -305,6 +315,7 @@ export function storeConformance(name: string, make: () => Promise<Fixture>): vo
         () => store.artefacts.put('map', { ms: 1, writer: 'a' }, bytes('x')),
         () => store.artefacts.newestVersion('map'),
         () => store.artefacts.get('map', { ms: 1, writer: 'a' }),
+        () => store.artefacts.read('map', { ms: 1, writer: 'a' }, 0),
         () => store.artefacts.list('map', 1),
         () => store.artefacts.prune('map', 1),
         () => store.live.put([{ key: 'a', value: 1, ttlMs: 1 }]),

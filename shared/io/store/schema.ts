@@ -1,11 +1,16 @@
 /** Tables of the embedded store and queue: one file. A change raises `schemaVersion` and adds the step from the one before. */
 
-export const schemaVersion = 2;
+export const schemaVersion = 3;
 
 export const schema = `
 CREATE TABLE IF NOT EXISTS artefact (
   kind TEXT NOT NULL, ms INTEGER NOT NULL, writer TEXT NOT NULL, sealed BLOB NOT NULL,
   UNIQUE (kind, ms, writer)
+);
+-- Of what is longer than one piece all but the first, which is "sealed". at: where it begins.
+CREATE TABLE IF NOT EXISTS artefact_piece (
+  kind TEXT NOT NULL, ms INTEGER NOT NULL, writer TEXT NOT NULL, at INTEGER NOT NULL, bytes BLOB NOT NULL,
+  UNIQUE (kind, ms, writer, at)
 );
 CREATE TABLE IF NOT EXISTS live (
   key TEXT PRIMARY KEY, value TEXT NOT NULL, written_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL

@@ -68,15 +68,26 @@ function artefactStore(database: Database): ArtefactStore {
           kind,
           version.ms,
           version.writer,
-          sealed,
+          sealed.subarray(0, pieceBytes),
         );
+        const sql = 'INSERT INTO artefact_piece (kind, ms, writer, at, bytes) VALUES (?, ?, ?, ?, ?)';
+        for (let at = pieceBytes; at < sealed.length; at += pieceBytes) {
+          statements.run(sql, kind, version.ms, version.writer, at, sealed.subarray(at, at + pieceBytes));
+        }
       }),
     newestVersion: (kind) => database.read((statements) => newest(statements, kind)),
     get: (kind, version) =>
       database.read((statements) => {
-        const sql = 'SELECT sealed FROM artefact WHERE kind = ? AND ms = ? AND writer = ?';
-        return bytesOf(statements.get(sql, kind, version.ms, version.writer)?.['sealed']);
+        const pieces: Uint8Array[] = [];
+        let length = 0;
+        for (;;) {
+          const piece = pieceAt(statements, kind, version, length);
+          if (piece === undefined) return pieces.length < 2 ? pieces[0] : Buffer.concat(pieces);
+          pieces.push(piece);
+          length += piece.length;
+        }
       }),
+    read: (kind, version, offset) => database.read((statements) => pieceAt(statements, kind, version, offset)),
     list: (kind, limit) =>
       database.read((statements) => {
         const sql = 'SELECT ms, writer FROM artefact WHERE kind = ? ORDER BY ms DESC, writer DESC LIMIT ?';
@@ -87,8 +98,21 @@ function artefactStore(database: Database): ArtefactStore {
         const sql = `DELETE FROM artefact WHERE rowid IN (
           SELECT rowid FROM artefact WHERE kind = ? ORDER BY ms DESC, writer DESC LIMIT -1 OFFSET ?)`;
         statements.run(sql, kind, keep);
+        const orphans = `DELETE FROM artefact_piece AS piece WHERE kind = ? AND NOT EXISTS (SELECT 1 FROM artefact
+          WHERE artefact.kind = piece.kind AND artefact.ms = piece.ms AND artefact.writer = piece.writer)`;
+        statements.run(orphans, kind);
       }),
   };
+}
+
+/** Large artefacts are kept in pieces, so that nobody needs all of one in memory to read it. */
+const pieceBytes = 4 << 20;
+
+function pieceAt(statements: Statements, kind: string, { ms, writer }: Version, at: number): Uint8Array | undefined {
+  const first = 'SELECT sealed AS bytes FROM artefact WHERE kind = ? AND ms = ? AND writer = ?';
+  const later = 'SELECT bytes FROM artefact_piece WHERE kind = ? AND ms = ? AND writer = ? AND at = ?';
+  const row = at === 0 ? statements.get(first, kind, ms, writer) : statements.get(later, kind, ms, writer, at);
+  return bytesOf(row?.['bytes']);
 }
 
 function versionOf(row: Row | undefined): Version | undefined {
