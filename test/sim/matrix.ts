@@ -8,7 +8,7 @@ import { seededRng } from '@ufes/core/seeded.ts';
 import { InputError, type Row, readTable } from './csv.ts';
 import { lognormal, sampleWeighted } from './draw.ts';
 import { drawUsers } from './prefixes.ts';
-import { type Latency, type Place, World } from './world.ts';
+import { eveningLinks, type Latency, type Place, World } from './world.ts';
 
 export interface Matrix {
   readonly name: string;
@@ -95,7 +95,7 @@ export function matrixWorld(matrix: Matrix, init: MatrixInit): World {
       const user = Math.floor(at / pops.length);
       return access[user]! + between(users[user]!.place, pops[at % pops.length]!);
     }),
-    eveningMs: new Float32Array(users.length * pops.length),
+    eveningMs: eveningLinks(init.seed, users, pops.length),
     jitterMs: Float32Array.from(users, () => 1.2 * lognormal(rng, 0.6)),
   };
   return new World({

@@ -111,6 +111,11 @@ export class Steering {
     return this.#decide(this.#services[aim]!, user);
   }
 
+  /** How long resolvers may keep what `choose` said last. */
+  get ttlSeconds(): number {
+    return this.#decision.ttlSeconds;
+  }
+
   /** PoP by distance alone, as the control arm is answered. */
   chooseGeo(user: number, aim = 0): number {
     return this.#decide(this.#geo[aim]!, user);

@@ -16,9 +16,9 @@ import { fileURLToPath } from 'node:url';
 import { seededRng } from '@ufes/core/seeded.ts';
 import { floorRttMs, priorRttMs } from '@ufes/geoip/prior.ts';
 import { readTable } from './csv.ts';
-import { exponential, Keyed, lognormal, pick, sampleWeighted, skewed } from './draw.ts';
+import { Keyed, lognormal, pick, sampleWeighted, skewed } from './draw.ts';
 import { drawUsers } from './prefixes.ts';
-import { kmBetween, type Latency, type Place, type User, World } from './world.ts';
+import { eveningLinks, kmBetween, type Latency, type Place, type User, World } from './world.ts';
 
 export interface SyntheticInit {
   readonly seed: string;
@@ -34,7 +34,6 @@ export interface SyntheticInit {
 const spread = { space: 0.22, country: 0.14, asn: 0.12, prefix: 0.04 };
 const hairPins = { ofAsn: 0.05, ofCountry: 0.04 };
 const peering = 0.05;
-const eveningLinks = 0.15;
 const siteKm = 800;
 const hubs = ['London', 'Frankfurt', 'Marseille', 'New York', 'Miami', 'Los Angeles', 'Singapore', 'Tokyo'];
 /** Of `priorRttMs` at no distance, what is the path's. */
@@ -83,17 +82,15 @@ export function syntheticWorld(init: SyntheticInit): World {
 
 function latencyOf(seed: string, paths: Paths, users: readonly User[], pops: number): Latency {
   const restMs = new Float32Array(users.length * pops);
-  const eveningMs = new Float32Array(users.length * pops);
   const rng = seededRng(`${seed}/jitter`);
   const jitterMs = Float32Array.from(users, () => 1.2 * lognormal(rng, 0.6));
   for (const [i, user] of users.entries()) {
     const access = accessMs(seed, i);
     for (let pop = 0; pop < pops; pop++) {
       restMs[i * pops + pop] = access + paths.pathMs(user, i, pop, paths.pops[pop]!);
-      eveningMs[i * pops + pop] = paths.evening.of(`${user.asn}/${pop}`);
     }
   }
-  return { restMs, eveningMs, jitterMs };
+  return { restMs, eveningMs: eveningLinks(seed, users, pops), jitterMs };
 }
 
 function accessMs(seed: string, user: number): number {
@@ -107,7 +104,6 @@ interface Field {
 
 class Paths {
   readonly pops: readonly number[];
-  readonly evening: Keyed<number>;
   readonly #places: readonly Place[];
   readonly #hubs: readonly Place[];
   readonly #fields: Keyed<Field>;
@@ -140,7 +136,6 @@ class Paths {
       rng.next() < hairPins.ofCountry ? Math.floor(3 * rng.next()) : undefined,
     );
     this.#peering = new Keyed(`${seed}/peering`, (rng) => (rng.next() < peering ? 1.3 + 0.9 * rng.next() : 1));
-    this.evening = new Keyed(`${seed}/evening`, (rng) => (rng.next() < eveningLinks ? 10 * exponential(rng) : 0));
   }
 
   /** Milliseconds from a user's operator to `to`, the place of PoP `pop` (negative: of an origin). */

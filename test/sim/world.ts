@@ -9,6 +9,7 @@ import type { Address } from '@ufes/core/ip.ts';
 import type { Rng } from '@ufes/core/ports.ts';
 import type { SampleKind } from '@ufes/core/samples.ts';
 import { distanceKm } from '@ufes/geoip/prior.ts';
+import { exponential, Keyed } from './draw.ts';
 import { drawNoise, noiseQuarter } from './noise.ts';
 
 export interface Place {
@@ -75,6 +76,9 @@ export interface WorldInit {
 /** Part of a path's length that comes back as jitter, beside that of the access line. */
 const pathJitter = 0.01;
 const hourMs = 3_600_000;
+/** Share of links that fill in the evening, and by how much the round trip then grows, in the mean. */
+const fullLinks = 0.15;
+const fullLinkMs = 10;
 
 export class World {
   readonly init: WorldInit;
@@ -146,6 +150,14 @@ export class World {
   #scale(user: number, base: number, atMs: number): number {
     return this.init.latency.jitterMs[user]! * (1 + this.evening(user, atMs)) + pathJitter * base;
   }
+}
+
+/** Of all pairs of an AS and a PoP, some have a link that fills in the evening; `Latency.eveningMs` of these. */
+export function eveningLinks(seed: string, users: readonly User[], pops: number): Float32Array {
+  const links = new Keyed(`${seed}/evening`, (rng) => (rng.next() < fullLinks ? fullLinkMs * exponential(rng) : 0));
+  return Float32Array.from({ length: users.length * pops }, (_, at) =>
+    links.of(`${users[Math.floor(at / pops)]!.asn}/${at % pops}`),
+  );
 }
 
 export function kmBetween(a: Place, b: Place): number {
