@@ -163,7 +163,7 @@ export class SteeringBuild {
 
   #dueRows(all: boolean): Iterable<number> {
     const { cells } = this;
-    const touched = cells.takeTouched();
+    const touched = new Set(cells.takeTouched());
     if (all) for (let row = 0; row < cells.count; row++) touched.add(row);
     const aggregates = new Set<number>();
     for (const row of touched) if (cells.aggregate[row]! >= 0) aggregates.add(cells.aggregate[row]!);
@@ -182,16 +182,15 @@ export class SteeringBuild {
   /** Bounds are those of own evidence where there is enough of it: a gain is judged by what was measured. */
   #fillCosts(plan: GroupPlan, row: number, { cost, low, high, n }: CellCosts): void {
     const estimates = this.#scratch;
-    const { cells } = this;
+    const measured = this.cells.ownOf(row);
     for (let place = 0; place < plan.pops.length; place++) {
       const pop = plan.pops[place]!;
-      const at = row * cells.pops + pop;
       const backbone = plan.backboneMs[place]!;
       n[place] = Math.round(estimates.n[pop]!);
       const own = n[place]! >= estimation.ownN;
       cost[place] = plan.k * estimates.ms[pop]! + backbone;
-      low[place] = plan.k * (own ? cells.low[at]! : estimates.lowMs[pop]!) + backbone;
-      high[place] = plan.k * (own ? cells.high[at]! : estimates.highMs[pop]!) + backbone;
+      low[place] = plan.k * (own ? measured.low[pop]! : estimates.lowMs[pop]!) + backbone;
+      high[place] = plan.k * (own ? measured.high[pop]! : estimates.highMs[pop]!) + backbone;
     }
   }
 

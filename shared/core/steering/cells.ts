@@ -1,14 +1,20 @@
 /**
- * Measured cells, the /24s and /48s that evidence is kept for, as columns: a row a cell, an entry a (cell, PoP).
+ * Measured cells, the /24s and /48s that evidence is kept for, as columns: a row a cell, and of what was measured an
+ * entry a (cell, kind, PoP). A cell is measured at a few PoPs of many, so entries are kept for those alone, a row's side
+ * by side, in rising order of kind and PoP:
  *
- *     row        prefix          aggregate   entry row · pops + pop:   p25   low   high   n    last
- *      0         192.0.2.0/24        3                                 75.1  74.9  75.3   20   1764000000
+ *     row   prefix         aggregate   first   entries     kind   pop    p25   low   high    n    last
+ *      0    192.0.2.0/24       3         0        2          1      0    75.1  74.9  75.3   20   1764000000
+ *                                                            1      4   180.2 178.1 183.0   31   1764000300
  *
- * Rows are given once and stay; `sorted` lists them by address. A cell's evidence changes only through `setOwn`, which
- * remembers that it did.
+ * Rows are given once and stay; `sorted` lists them by address. A cell's evidence changes only through `setOwn` and
+ * `setRow`, which remember that it did. `ownOf` spreads a row over all PoPs.
  */
 import type { Family, Prefix } from '../ip.ts';
 import type { QuantileBounds } from '../sketch/sketch.ts';
+import { CellIndex, cellKey, widened } from './cell-index.ts';
+
+export { cellKey, widened } from './cell-index.ts';
 
 /** What does not change about a cell while the GeoIP data stays. */
 export interface CellPlace {
@@ -21,93 +27,210 @@ export interface CellPlace {
   readonly aggregate: string | undefined;
 }
 
-type Column = Float32Array | Float64Array | Uint32Array | Int32Array | Uint8Array;
+/** Kinds of evidence that are kept apart: those of samples.ts, in its order. */
+export const kinds = 3;
 
-/** The column with room for `length` entries, its content kept. */
-export function widened<T extends Column>(column: T, length: number): T {
-  if (column.length >= length) return column;
-  const wider = new (column.constructor as new (length: number) => T)(Math.max(length, column.length * 2, 64));
-  wider.set(column);
-  return wider;
+/** One row's evidence of one kind by PoP. n is 0 where there is none. */
+export interface OwnRow {
+  readonly p25: Float32Array;
+  /** 0 where n is too small to say. */
+  readonly low: Float32Array;
+  /** Infinity where n is too small to say. */
+  readonly high: Float32Array;
+  /** Effective, as of the newest sample. */
+  readonly n: Float32Array;
+  /** When the newest sample came, whole seconds. */
+  readonly last: Uint32Array;
 }
 
-export class Cells {
-  readonly pops: number;
+/** A row's evidence on its way in: `count` entries, in rising order of kind and PoP. */
+export class OwnEntries {
   count = 0;
-  family = new Uint8Array(0);
-  hi = new Uint32Array(0);
-  lo = new Uint32Array(0);
-  location = new Int32Array(0);
-  /** Number of its aggregate, -1 for none. */
-  aggregate = new Int32Array(0);
-  /** Samples ever, undecayed, of all PoPs together: tells fresh evidence from old. */
-  samples = new Float64Array(0);
-  km = new Float32Array(0);
-  /** Own evidence. n is 0 where there is none; low is 0 and high Infinity where n is too small to say. */
-  p25 = new Float32Array(0);
-  low = new Float32Array(0);
-  high = new Float32Array(0);
-  /** Effective, as of the newest sample. */
-  n = new Float32Array(0);
-  /** When the newest sample came, whole seconds. */
-  last = new Uint32Array(0);
-  /** Rows by aggregate number. */
-  readonly members: number[][] = [];
-  /** Rows whose evidence changed since the last `takeTouched`. */
-  #touched = new Set<number>();
-  #aggregates = new Map<string, number>();
-  #rows = new Map<number, number>();
-  #rows6 = new Map<number, number>();
-  #sorted: Record<Family, Uint32Array> | undefined;
+  kind = new Uint8Array(64);
+  pop = new Uint8Array(64);
+  p25 = new Float32Array(64);
+  low = new Float32Array(64);
+  high = new Float32Array(64);
+  n = new Float32Array(64);
+  last = new Uint32Array(64);
 
-  constructor(pops: number) {
-    this.pops = pops;
-  }
-
-  /** The row of a cell, -1 when it has none. `hi` and `lo` are those of its prefix. */
-  rowOf(family: Family, hi: number, lo: number): number {
-    return this.#mapOf(family).get(cellKey(family, hi, lo)) ?? -1;
-  }
-
-  add(place: CellPlace): number {
-    const { family, hi, lo } = place.prefix;
-    const row = this.count++;
-    this.#widen(this.count);
-    this.family[row] = family;
-    this.hi[row] = hi;
-    this.lo[row] = lo;
-    this.location[row] = place.location;
-    this.km.set(place.km, row * this.pops);
-    this.aggregate[row] = place.aggregate === undefined ? -1 : this.#join(place.aggregate, row);
-    this.#mapOf(family).set(cellKey(family, hi, lo), row);
-    this.#touched.add(row);
-    this.#sorted = undefined;
-    return row;
-  }
-
-  /** The evidence of one PoP; n = 0 takes it away. */
-  setOwn(row: number, pop: number, own: QuantileBounds, lastSeconds: number): void {
-    const at = row * this.pops + pop;
+  push(kind: number, pop: number, own: QuantileBounds, lastSeconds: number): void {
+    const at = this.count++;
+    if (at === this.kind.length) this.#grow();
+    this.kind[at] = kind;
+    this.pop[at] = pop;
     this.p25[at] = own.ms;
     this.low[at] = own.lowMs;
     this.high[at] = own.highMs;
     this.n[at] = own.n;
     this.last[at] = lastSeconds;
-    this.#touched.add(row);
+  }
+
+  #grow(): void {
+    this.kind = widened(this.kind, this.count);
+    this.pop = widened(this.pop, this.count);
+    this.p25 = widened(this.p25, this.count);
+    this.low = widened(this.low, this.count);
+    this.high = widened(this.high, this.count);
+    this.n = widened(this.n, this.count);
+    this.last = widened(this.last, this.count);
+  }
+}
+
+/** Entries that a row has room for: the least of these that is enough. */
+const rooms = Uint16Array.from([0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128, 256, 768]);
+
+export class Cells {
+  readonly pops: number;
+  location = new Int32Array(0);
+  /** Number of its aggregate, -1 for none. */
+  aggregate = new Int32Array(0);
+  /** The kind it is estimated by. */
+  kind = new Uint8Array(0);
+  /** Samples ever, undecayed, of all PoPs together: tells fresh evidence from old. */
+  samples = new Float64Array(0);
+  /** Rows by aggregate number. */
+  readonly members: number[][] = [];
+  /** Of a row, in the columns of entries. */
+  first = new Uint32Array(0);
+  entries = new Uint16Array(0);
+  entryKind = new Uint8Array(0);
+  entryPop = new Uint8Array(0);
+  p25 = new Float32Array(0);
+  low = new Float32Array(0);
+  high = new Float32Array(0);
+  n = new Float32Array(0);
+  last = new Uint32Array(0);
+  /** Distances by place · pops + pop; cells of one location share a place. */
+  km = new Float32Array(0);
+  place = new Uint32Array(0);
+  readonly #index = new CellIndex();
+  readonly #places = new Map<number, number>();
+  #placeCount = 0;
+  /** Number in `rooms`, by row. */
+  #room = new Uint8Array(0);
+  #entryCount = 0;
+  readonly #free: number[][] = Array.from(rooms, () => []);
+  #isTouched = new Uint8Array(0);
+  #touched: number[] = [];
+  readonly #aggregates = new Map<string, number>();
+  #sorted: Record<Family, Uint32Array> = { 4: new Uint32Array(0), 6: new Uint32Array(0) };
+  readonly #own: OwnRow;
+  readonly #one = new OwnEntries();
+
+  constructor(pops: number) {
+    this.pops = pops;
+    const column = () => new Float32Array(pops);
+    this.#own = { p25: column(), low: column(), high: column(), n: column(), last: new Uint32Array(pops) };
+  }
+
+  get count(): number {
+    return this.#index.count;
+  }
+
+  get family(): Uint8Array {
+    return this.#index.family;
+  }
+
+  get hi(): Uint32Array {
+    return this.#index.hi;
+  }
+
+  get lo(): Uint32Array {
+    return this.#index.lo;
+  }
+
+  /** The row of a cell, -1 when it has none. `hi` and `lo` are those of its prefix. */
+  rowOf(family: Family, hi: number, lo: number): number {
+    return this.#index.find(family, hi, lo);
+  }
+
+  add(place: CellPlace): number {
+    const { family, hi, lo } = place.prefix;
+    const row = this.#index.add(family, hi, lo);
+    this.#widen(this.count);
+    this.location[row] = place.location;
+    this.place[row] = this.#placeOf(place.location, place.km);
+    this.aggregate[row] = place.aggregate === undefined ? -1 : this.#join(place.aggregate, row);
+    this.#touch(row);
+    return row;
+  }
+
+  /** The evidence of one PoP; n = 0 takes it away. */
+  setOwn(row: number, pop: number, own: QuantileBounds, lastSeconds: number, kind = 0): void {
+    const one = this.#one;
+    one.count = 0;
+    const first = this.first[row]!;
+    const end = first + this.entries[row]!;
+    let isPut = own.n <= 0;
+    for (let at = first; at <= end; at++) {
+      const order = at === end ? 1 : (this.entryKind[at]! - kind) * 256 + this.entryPop[at]! - pop;
+      if (order >= 0 && !isPut) {
+        one.push(kind, pop, own, lastSeconds);
+        isPut = true;
+      }
+      if (at === end || order === 0) continue;
+      const { p25, low, high, n } = this;
+      const kept = { ms: p25[at]!, lowMs: low[at]!, highMs: high[at]!, n: n[at]! };
+      one.push(this.entryKind[at]!, this.entryPop[at]!, kept, this.last[at]!);
+    }
+    this.setRow(row, one);
+  }
+
+  /** All evidence of a row at once. */
+  setRow(row: number, own: OwnEntries): void {
+    const { count } = own;
+    this.#makeRoom(row, count);
+    const first = this.first[row]!;
+    for (let i = 0, at = first; i < count; i++, at++) {
+      this.entryKind[at] = own.kind[i]!;
+      this.entryPop[at] = own.pop[i]!;
+      this.p25[at] = own.p25[i]!;
+      this.low[at] = own.low[i]!;
+      this.high[at] = own.high[i]!;
+      this.n[at] = own.n[i]!;
+      this.last[at] = own.last[i]!;
+    }
+    this.entries[row] = count;
+    this.#touch(row);
+  }
+
+  /** A row's evidence of one kind spread over all PoPs; valid until the next call. */
+  ownOf(row: number, kind = this.kind[row]!): OwnRow {
+    const own = this.#own;
+    own.n.fill(0);
+    const end = this.first[row]! + this.entries[row]!;
+    for (let at = this.first[row]!; at < end; at++) {
+      if (this.entryKind[at] !== kind) continue;
+      const pop = this.entryPop[at]!;
+      own.p25[pop] = this.p25[at]!;
+      own.low[pop] = this.low[at]!;
+      own.high[pop] = this.high[at]!;
+      own.n[pop] = this.n[at]!;
+      own.last[pop] = this.last[at]!;
+    }
+    return own;
+  }
+
+  /** Where the row's distances begin in `km`. */
+  kmFrom(row: number): number {
+    return this.place[row]! * this.pops;
   }
 
   setSamples(row: number, samples: number): void {
     this.samples[row] = samples;
   }
 
-  takeTouched(): Set<number> {
+  /** Rows whose evidence changed since the last time, in no order. */
+  takeTouched(): number[] {
     const touched = this.#touched;
-    this.#touched = new Set();
+    this.#touched = [];
+    for (const row of touched) this.#isTouched[row] = 0;
     return touched;
   }
 
   hasTouched(): boolean {
-    return this.#touched.size > 0;
+    return this.#touched.length > 0;
   }
 
   /** Number of an aggregate by its text, -1 when no cell is in it. */
@@ -117,18 +240,48 @@ export class Cells {
 
   /** Rows of a family in the order of their addresses. */
   sorted(family: Family): Uint32Array {
-    this.#sorted ??= { 4: this.#sort(4), 6: this.#sort(6) };
+    const { 4: v4, 6: v6 } = this.#sorted;
+    if (v4.length + v6.length < this.count) this.#sort(v4.length + v6.length);
     return this.#sorted[family];
   }
 
-  #sort(family: Family): Uint32Array {
-    const keys = Float64Array.from(this.#mapOf(family).keys()).sort();
-    const rows = this.#mapOf(family);
-    return Uint32Array.from(keys, (key) => rows.get(key)!);
+  /** Rows from `from` on are new: they are sorted, and merged with those before. */
+  #sort(from: number): void {
+    const news: Record<Family, number[]> = { 4: [], 6: [] };
+    for (let row = from; row < this.count; row++) news[this.family[row] === 4 ? 4 : 6].push(row);
+    this.#sorted = { 4: this.#merged(4, news[4]), 6: this.#merged(6, news[6]) };
   }
 
-  #mapOf(family: Family): Map<number, number> {
-    return family === 4 ? this.#rows : this.#rows6;
+  #merged(family: Family, news: readonly number[]): Uint32Array {
+    const old = this.#sorted[family];
+    const keyOf = (row: number) => cellKey(family, this.hi[row]!, this.lo[row]!);
+    const keys = Float64Array.from(news, keyOf).sort();
+    const merged = new Uint32Array(old.length + news.length);
+    let taken = 0;
+    for (let to = 0, i = 0; to < merged.length; to++) {
+      if (i < keys.length && (taken === old.length || keys[i]! < keyOf(old[taken]!))) {
+        const key = keys[i++]!;
+        const hi = family === 4 ? key * 256 : Math.floor(key / 65_536);
+        merged[to] = this.#index.find(family, hi, family === 4 ? 0 : ((key % 65_536) << 16) >>> 0);
+      } else merged[to] = old[taken++]!;
+    }
+    return merged;
+  }
+
+  #touch(row: number): void {
+    if (this.#isTouched[row] === 1) return;
+    this.#isTouched[row] = 1;
+    this.#touched.push(row);
+  }
+
+  #placeOf(location: number, km: Float32Array): number {
+    const known = this.#places.get(Math.max(location, -1));
+    if (known !== undefined) return known;
+    const place = this.#placeCount++;
+    this.km = widened(this.km, this.#placeCount * this.pops);
+    this.km.set(km, place * this.pops);
+    this.#places.set(Math.max(location, -1), place);
+    return place;
   }
 
   #join(aggregate: string, row: number): number {
@@ -142,24 +295,37 @@ export class Cells {
     return number;
   }
 
-  #widen(rows: number): void {
-    this.family = widened(this.family, rows);
-    this.hi = widened(this.hi, rows);
-    this.lo = widened(this.lo, rows);
-    this.location = widened(this.location, rows);
-    this.aggregate = widened(this.aggregate, rows);
-    this.samples = widened(this.samples, rows);
-    const entries = rows * this.pops;
-    this.km = widened(this.km, entries);
-    this.p25 = widened(this.p25, entries);
-    this.low = widened(this.low, entries);
-    this.high = widened(this.high, entries);
-    this.n = widened(this.n, entries);
-    this.last = widened(this.last, entries);
+  /** What was there may be lost. */
+  #makeRoom(row: number, count: number): void {
+    const held = this.#room[row]!;
+    if (rooms[held]! >= count) return;
+    let room = held;
+    while (rooms[room]! < count) room++;
+    if (held > 0) this.#free[held]!.push(this.first[row]!);
+    const free = this.#free[room]!.pop();
+    this.first[row] = free ?? this.#entryCount;
+    this.#room[row] = room;
+    if (free !== undefined) return;
+    this.#entryCount += rooms[room]!;
+    const most = this.#entryCount;
+    this.entryKind = widened(this.entryKind, most);
+    this.entryPop = widened(this.entryPop, most);
+    this.p25 = widened(this.p25, most);
+    this.low = widened(this.low, most);
+    this.high = widened(this.high, most);
+    this.n = widened(this.n, most);
+    this.last = widened(this.last, most);
   }
-}
 
-/** A /24 or /48 as one exact number that sorts like its address. */
-export function cellKey(family: Family, hi: number, lo: number): number {
-  return family === 4 ? hi >>> 8 : hi * 65_536 + (lo >>> 16);
+  #widen(rows: number): void {
+    this.location = widened(this.location, rows);
+    this.place = widened(this.place, rows);
+    this.aggregate = widened(this.aggregate, rows);
+    this.kind = widened(this.kind, rows);
+    this.samples = widened(this.samples, rows);
+    this.first = widened(this.first, rows);
+    this.entries = widened(this.entries, rows);
+    this.#room = widened(this.#room, rows);
+    this.#isTouched = widened(this.#isTouched, rows);
+  }
 }

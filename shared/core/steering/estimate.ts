@@ -55,7 +55,10 @@ export function createEstimates(pops: number): Estimates {
  * The statistic of a key: p25 of the decayed sketch, or that of the last quarter of an hour when its own interval lies
  * wholly above: what is new can only demote.
  */
-export function statistic(sketch: Sketch, nowMs: number): { readonly own: QuantileBounds; readonly demoted: boolean } {
+export function statistic(
+  sketch: Pick<Sketch, 'ranked' | 'recent'>,
+  nowMs: number,
+): { readonly own: QuantileBounds; readonly demoted: boolean } {
   const whole = sketch.ranked();
   const recent = sketch.recent(nowMs);
   const demoted = Math.round(recent.n) >= estimation.ownN && recent.lowMs > whole.ms;
@@ -74,7 +77,7 @@ export class Aggregates {
   /** Counts the votes of an aggregate again. True when a median moved. */
   update(aggregate: number): boolean {
     const before = this.#medians[aggregate];
-    const after = Array.from({ length: this.#cells.pops }, (_, pop) => this.#count(aggregate, pop));
+    const after = this.#count(aggregate);
     this.#medians[aggregate] = after;
     return before === undefined
       ? after.some(({ votes }) => votes > 0)
@@ -87,24 +90,31 @@ export class Aggregates {
     return vote !== undefined && vote.votes > 0 ? vote : undefined;
   }
 
-  #count(aggregate: number, pop: number): Vote {
-    const { pops, p25, n } = this.#cells;
-    const values: number[] = [];
+  #count(aggregate: number): Vote[] {
+    const { first, entries, entryKind, entryPop, kind, p25, n, pops } = this.#cells;
+    const values = Array.from({ length: pops }, (): number[] => []);
     for (const row of this.#cells.members[aggregate]!) {
-      const at = row * pops + pop;
-      if (Math.round(n[at]!) >= estimation.voteN) values.push(p25[at]!);
+      const end = first[row]! + entries[row]!;
+      for (let at = first[row]!; at < end; at++) {
+        if (entryKind[at] !== kind[row] || Math.round(n[at]!) < estimation.voteN) continue;
+        values[entryPop[at]!]!.push(p25[at]!);
+      }
     }
-    if (values.length < estimation.votes) return none;
-    const sorted = Float32Array.from(values).sort();
-    const votes = sorted.length;
-    const ranks = orderRanks(votes, 0.5);
-    return {
-      votes,
-      ms: (sorted[(votes - 1) >> 1]! + sorted[votes >> 1]!) / 2,
-      lowMs: ranks.low < 1 ? 0 : sorted[ranks.low - 1]!,
-      highMs: ranks.high > votes ? Number.POSITIVE_INFINITY : sorted[ranks.high - 1]!,
-    };
+    return values.map(voteOf);
   }
+}
+
+function voteOf(values: readonly number[]): Vote {
+  if (values.length < estimation.votes) return none;
+  const sorted = Float32Array.from(values).sort();
+  const votes = sorted.length;
+  const ranks = orderRanks(votes, 0.5);
+  return {
+    votes,
+    ms: (sorted[(votes - 1) >> 1]! + sorted[votes >> 1]!) / 2,
+    lowMs: ranks.low < 1 ? 0 : sorted[ranks.low - 1]!,
+    highMs: ranks.high > votes ? Number.POSITIVE_INFINITY : sorted[ranks.high - 1]!,
+  };
 }
 
 interface Vote {
@@ -124,14 +134,15 @@ export function estimateCell(
   nowMs: number,
   out: Estimates,
 ): void {
-  const { pops, aggregate, n, p25, low, high, last, km } = cells;
+  const { pops, aggregate, km } = cells;
+  const { n, p25, low, high, last } = cells.ownOf(row);
+  const place = cells.kmFrom(row);
   for (let pop = 0; pop < pops; pop++) {
-    const at = row * pops + pop;
-    coarse(km[at]!, aggregates.median(aggregate[row]!, pop), prior, out, pop);
-    const samples = n[at]! * fade(last[at]!, nowMs);
+    coarse(km[place + pop]!, aggregates.median(aggregate[row]!, pop), prior, out, pop);
+    const samples = n[pop]! > 0 ? n[pop]! * fade(last[pop]!, nowMs) : 0;
     out.n[pop] = samples;
     // Faded to nothing: what is left says no more than the coarser tiers.
-    if (samples >= 0.5) blend(out, pop, Tier.prefix, samples, p25[at]!, low[at]!, high[at]!);
+    if (samples >= 0.5) blend(out, pop, Tier.prefix, samples, p25[pop]!, low[pop]!, high[pop]!);
   }
 }
 
