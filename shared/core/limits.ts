@@ -128,6 +128,36 @@ export const limits = {
     answerMs: 1_000,
     services: 100,
   },
+  publish: {
+    /** Of demand, in any so long a time: discretionary moves. */
+    windowShare: 0.05,
+    windowMs: 10 * 60_000,
+    /** First estimates: that share, or so many cells, in this time. They only gain, but caches at their PoPs are cold. */
+    firstMs: 15_000,
+    firstUnits: 100,
+    /** Of demand away from estimates in service: more at once is rather a fault of ours than news of the network. */
+    holdShare: 0.25,
+    /** Of the cost of a cell, by raw samples. */
+    worseMs: 25,
+    /** Of what would move: where more than this is worse, the rest is not to be trusted either. */
+    worseShare: 0.1,
+    /** Raw samples of a cell to a PoP that say anything: with fewer the bound of a p25 is open above. */
+    rawN: 13,
+    rawMs: 15 * 60_000,
+    /** 21 bytes each: a quarter of an hour of 2,000 observations a second. Beyond, the window is shorter. */
+    rawSamples: 2_000_000,
+    /** What is held is told again after this, when its reasons stay. */
+    toldMs: 10 * 60_000,
+    /** How long a release lets pass what guardrails would hold: 60% of demand at 5% in 10 minutes. */
+    releaseMs: 2 * 3_600_000,
+    /** The effect of a publication is measured this long after it. */
+    measuredMs: 15 * 60_000,
+    /** Moves of a publication whose effect is measured, and publications that wait for it. */
+    measuredMoves: 1_000,
+    measuredWaiting: 100,
+    /** Entries of `ufes history`. */
+    shown: 1_000,
+  },
   probe: {
     /** A beacon of 5 targets × 3 fetches is under 2 kB. */
     beaconBytes: 8 << 10,
@@ -178,7 +208,9 @@ export const limits = {
     /** Answers to one network before it is the next one's turn: 0.1 ms. */
     tcpTurn: 16,
     /** Those whose turn it is again wait for what came meanwhile after this long. */
-    tcpRoundMs: 2,
+    tcpRoundMs: 0.5,
+    /** Connections accepted in a round: 20,000 a second in the shortest of them, some hundreds in the longest. */
+    tcpAcceptors: 8,
     /** Waiting answer bytes on a TCP connection before reading pauses, beyond what the kernel holds. */
     tcpBacklogBytes: 16 << 10,
     /** The kernel's, of a connection: some 200 queries on their way at a time; answers are as many bytes and more. */
@@ -311,12 +343,13 @@ export const limits = {
     neighbours: 5,
     bodyBytes: 4 << 10,
     /**
-     * http(s) checks that share a connection: a new one costs eight times as much as a check, and a target that no
-     * longer accepts any (out of descriptors) is still seen within 3 s: at the third, fourth and fifth check from now.
+     * http(s) checks that share a connection: a new one costs six times as much as a check, and 30 PoPs at two a second
+     * are 7% of a core with each on its own, 2% so. Who serves its old connections but accepts no new one (out of
+     * descriptors) is seen within this many intervals more.
      */
-    checksPerConnection: 3,
-    /** Connections that share a TLS session: half the cost, and a certificate gone bad is seen within 15 s. */
-    connectionsPerSession: 10,
+    checksPerConnection: 10,
+    /** Connections that share a TLS session: two thirds of the cost; a certificate gone bad is seen within 15 s. */
+    connectionsPerSession: 3,
     /** First checks of many targets start this far apart: a node that starts knows all soon, without a storm. */
     rampMs: 5,
     /** The longest external verdict: who needs longer changes the configuration. */

@@ -48,8 +48,8 @@ export function readClientSubnet(packet: Uint8Array, at: number, length: number,
   out.present = true;
   out.family = family;
   out.source = source;
-  out.address.fill(0);
-  for (let i = 0; i < bytes; i++) out.address[i] = packet[at + 4 + i]!;
+  // Not fill(): it leaves compiled code, and this is on every query's way.
+  for (let i = 0; i < 16; i++) out.address[i] = i < bytes ? packet[at + 4 + i]! : 0;
   return true;
 }
 

@@ -1,13 +1,17 @@
 /**
- * One health check: a fresh connection, a hard time-out over all of it, and what came of it.
+ * One health check: a hard time-out over all of it, and what came of it.
  *
  * tcp: the connection is accepted. http, https: GET answers 2xx or one of the expected statuses, and its body ends or
- * reaches the bound in time, with the expected text in it. Most https checks resume the TLS session of the one before,
- * at half the cost; every tenth does not. https verifies the certificate by the given CA but not by
+ * reaches the bound in time, with the expected text in it. https verifies the certificate by the given CA but not by
  * name: what is checked is the node behind an address, and every node of ours has a certificate of our CA. load: what the
  * PoP's edge said last of its load is within bounds; no connection is made.
+ *
+ *     check   1 ─ 2 ─ … ─ 10      11 ─ … ─ 20      21 ─ … ─ 30      31 …
+ *             full handshake      resumed          resumed          full
+ *
+ * A failed check ends its connection: the next one is on a fresh one.
  */
-import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { Agent, type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import { type SecureContext, type TLSSocket, connect as tlsConnect } from 'node:tls';
 import { limits } from '@ufes/core/limits.ts';
@@ -71,7 +75,7 @@ export function attempt(
 ): { done: Promise<Outcome>; cancel: () => void } {
   const startMs = clock.monotonicMs();
   let settle: (outcome: Outcome) => void = () => {};
-  let drop = (): void => {};
+  let drop = (_isWell: boolean): void => {};
   const done = new Promise<Outcome>((resolve) => {
     settle = resolve;
   });
@@ -85,7 +89,7 @@ export function attempt(
     cancelTimer();
     lag.stop();
     settle(outcome);
-    drop();
+    drop(outcome !== 'void' && outcome.ok);
   };
   const verdict = (error?: string): void =>
     finish(error === undefined ? { ok: true, ms: spentMs() } : { ok: false, ms: spentMs(), error });
@@ -110,60 +114,108 @@ function connectOnce(target: CheckTarget, verdict: (error?: string) => void): ()
   return () => socket.destroy();
 }
 
-function getOnce(target: CheckTarget, verdict: (error?: string) => void, nothing: () => void): () => void {
+/** The result ends it: the connection stays for the next check only when this one ended well. */
+function getOnce(
+  target: CheckTarget,
+  verdict: (error?: string) => void,
+  nothing: () => void,
+): (isWell: boolean) => void {
   const trust = typeof target.trust === 'function' ? target.trust : undefined;
   const secureContext = trust?.();
   if (target.kind === 'https' && trust !== undefined && secureContext === undefined) {
     nothing();
     return () => {};
   }
-  const request = httpRequest({
-    path: target.path ?? '/',
-    headers: { host: target.host ?? target.address, 'user-agent': 'ufes-health' },
-    createConnection: () => (target.kind === 'http' ? connect(whereTo(target)) : secureConnect(target, secureContext)),
-  });
-  request.on('response', (response) => judge(target, response, verdict));
-  request.on('error', (error) => verdict(error.message));
-  request.end();
-  return () => request.destroy();
+  const line = lineOf(target, secureContext);
+  let isOver = false;
+  let response: IncomingMessage | undefined;
+  const ask = (): ClientRequest => {
+    const request = httpRequest({
+      path: target.path ?? '/',
+      headers: { host: target.host ?? target.address, 'user-agent': 'ufes-health' },
+      agent: line.agent,
+    });
+    request.on('response', (received) => {
+      response = received;
+      judge(target, received, verdict);
+    });
+    request.on('error', (error) => {
+      // The server may have ended an idle connection just now; that says nothing of a new one.
+      if (request.reusedSocket && !isOver) current = ask();
+      else verdict(error.message);
+    });
+    request.end();
+    return request;
+  };
+  let current = ask();
+  return (isWell) => {
+    isOver = true;
+    if (isWell && response?.complete === true) return;
+    line.checks = limits.health.checksPerConnection;
+    current.destroy();
+  };
 }
 
 function whereTo(target: CheckTarget): { host: string; port: number } {
   return { host: target.address, port: target.port };
 }
 
-/** One check in so many shakes hands in full, and so reads and verifies the certificate; the others resume its session. */
-const fullEvery = 10;
-interface Resumable {
-  session: Buffer | undefined;
+/** How a target is reached: the connection that a few checks share, and the TLS session that a few connections share. */
+interface Line {
+  readonly agent: Agent;
   readonly secureContext: SecureContext | undefined;
-  /** Checks since the last full handshake. */
-  resumed: number;
+  session: Buffer | undefined;
+  /** Checks on this connection; connections since the last full handshake. */
+  checks: number;
+  connections: number;
 }
-const resumables = new WeakMap<CheckTarget, Resumable>();
+const lines = new WeakMap<CheckTarget, Line>();
 
-/** The session to resume: verified under this very trust, and not too often since. */
-function resumableOf(target: CheckTarget, secureContext: SecureContext | undefined): Resumable {
-  const known = resumables.get(target);
-  if (known !== undefined && known.secureContext === secureContext && ++known.resumed < fullEvery) return known;
-  const fresh: Resumable = { session: undefined, secureContext, resumed: 0 };
-  resumables.set(target, fresh);
-  return fresh;
+/** The line to check on now. Verified under this very trust, and not used for too long. */
+function lineOf(target: CheckTarget, secureContext: SecureContext | undefined): Line {
+  const known = lines.get(target);
+  if (
+    known !== undefined &&
+    known.secureContext === secureContext &&
+    known.checks < limits.health.checksPerConnection
+  ) {
+    known.checks++;
+    return known;
+  }
+  known?.agent.destroy();
+  const keeps = known?.secureContext === secureContext;
+  const line: Line = {
+    agent: new Agent({ keepAlive: true, maxSockets: 1 }),
+    secureContext,
+    session: keeps ? known?.session : undefined,
+    checks: 1,
+    connections: keeps ? (known?.connections ?? 0) : 0,
+  };
+  line.agent.createConnection = () => (target.kind === 'http' ? connect(whereTo(target)) : secureConnect(target, line));
+  lines.set(target, line);
+  return line;
 }
 
-function secureConnect(target: CheckTarget, secureContext: SecureContext | undefined): TLSSocket {
-  const resumable = resumableOf(target, secureContext);
-  const { session } = resumable;
+/** Ends what the checks of a target left open. */
+export function release(target: CheckTarget): void {
+  lines.get(target)?.agent.destroy();
+  lines.delete(target);
+}
+
+function secureConnect(target: CheckTarget, line: Line): TLSSocket {
+  const isFull = line.connections % limits.health.connectionsPerSession === 0;
+  const session = isFull ? undefined : line.session;
+  line.connections++;
   const socket = tlsConnect({
     ...whereTo(target),
     ...(session === undefined ? {} : { session }),
     ...(target.host === undefined ? {} : { servername: target.host }),
-    ...(secureContext === undefined ? {} : { secureContext }),
+    ...(line.secureContext === undefined ? {} : { secureContext: line.secureContext }),
     rejectUnauthorized: target.trust !== 'anyone',
     checkServerIdentity: () => undefined,
   });
   socket.on('session', (next) => {
-    resumable.session = next;
+    line.session = next;
   });
   return socket;
 }

@@ -7,7 +7,7 @@ import type { CheckSettings } from '@ufes/core/health.ts';
 import { afterEach, describe, expect, it } from 'vitest';
 import { ManualClock, systemClock } from '../clock.ts';
 import { silentLog } from '../log.ts';
-import { attempt, type CheckTarget, type Outcome } from './attempt.ts';
+import { attempt, type CheckTarget, type Outcome, release } from './attempt.ts';
 import { testCertificate } from './certificate.fixture.ts';
 import { createChecker } from './checker.ts';
 
@@ -37,18 +37,48 @@ describe('one check', () => {
     });
   });
 
-  it('http: 2xx is up, sends path and host, on a fresh connection each time', async () => {
+  it('http: 2xx is up, sends path and host; ten checks share a connection, and a failed one ends it', async () => {
     const seen: string[] = [];
-    const ports = new Set<number | undefined>();
+    const ports: (number | undefined)[] = [];
+    let status = 200;
     const port = await http((request, response) => {
-      seen.push(`${request.url} ${request.headers.host} ${request.headers.connection}`);
-      ports.add(request.socket.remotePort);
-      response.end('ok');
+      seen.push(`${request.url} ${request.headers.host}`);
+      ports.push(request.socket.remotePort);
+      response.writeHead(status).end('ok');
     });
-    for (let i = 0; i < 2; i++)
-      expect(await check({ kind: 'http', port, path: '/ready', host: 'a.example' })).toMatchObject({ ok: true });
-    expect(seen).toEqual(['/ready a.example close', '/ready a.example close']);
-    expect(ports.size).toBe(2);
+    const target: CheckTarget = {
+      id: 'x',
+      kind: 'http',
+      address: '127.0.0.1',
+      port,
+      path: '/ready',
+      host: 'a.example',
+    };
+    const look = () => attempt(target, 2_000, systemClock).done;
+    for (let i = 0; i < 11; i++) expect(await look()).toMatchObject({ ok: true });
+    status = 503;
+    expect(await look()).toMatchObject({ ok: false, error: 'status 503' });
+    status = 200;
+    expect(await look()).toMatchObject({ ok: true });
+    expect(new Set(seen)).toEqual(new Set(['/ready a.example']));
+    expect(ports.map((one) => ports.indexOf(one))).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 10, 10, 12]);
+    release(target);
+  });
+
+  it('http: a kept connection that the server ended meanwhile is no failure; a server that is gone is', async () => {
+    const server = createHttpServer((_, response) => void response.end('ok'));
+    const ended: Promise<void>[] = [];
+    server.on('connection', (socket) => ended.push(new Promise((resolve) => void socket.on('close', () => resolve()))));
+    const port = await listen(server);
+    const target: CheckTarget = { id: 'x', kind: 'http', address: '127.0.0.1', port };
+    const look = () => attempt(target, 2_000, systemClock).done;
+    expect(await look()).toMatchObject({ ok: true });
+    server.closeAllConnections();
+    expect(await look()).toMatchObject({ ok: true });
+    server.closeAllConnections();
+    server.close();
+    await Promise.all(ended);
+    expect(await look()).toMatchObject({ ok: false, error: expect.stringContaining('ECONNREFUSED') });
   });
 
   it.each([301, 404, 503])('http: %d is down', async (status) => {
@@ -112,7 +142,7 @@ describe('one check', () => {
     expect(await check({ ...target, trust: () => undefined })).toBe('void');
   });
 
-  it('https: resumes the session of the check before, and verifies anew each tenth time', async () => {
+  it('https: resumes the session of the connection before, and verifies anew each third connection', async () => {
     const resumed: boolean[] = [];
     const server = createHttpsServer(
       { key: testCertificate.key, cert: testCertificate.certificate },
@@ -122,8 +152,9 @@ describe('one check', () => {
     const port = await listen(server);
     const trusted = createSecureContext({ ca: testCertificate.certificate });
     const target: CheckTarget = { id: 'x', kind: 'https', address: '127.0.0.1', port, trust: () => trusted };
-    for (let i = 0; i < 20; i++) expect(await attempt(target, 2_000, systemClock).done).toMatchObject({ ok: true });
-    expect(resumed.map((one, i) => (one ? -1 : i)).filter((i) => i >= 0)).toEqual([0, 10]);
+    for (let i = 0; i < 60; i++) expect(await attempt(target, 2_000, systemClock).done).toMatchObject({ ok: true });
+    expect(resumed.map((one, i) => (one ? -1 : i)).filter((i) => i >= 0)).toEqual([0, 3]);
+    expect(resumed).toHaveLength(6);
     const others = createSecureContext({ ca: [] });
     const doubted: CheckTarget = { ...target, trust: () => others };
     expect(await attempt(doubted, 2_000, systemClock).done).toMatchObject({ ok: false });

@@ -11,7 +11,7 @@
 import { type Check, type CheckSettings, createCheck, type HealthState, holdMs, observe } from '@ufes/core/health.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Clock, Component, Log } from '@ufes/core/ports.ts';
-import { attempt as attemptNow, type CheckTarget } from './attempt.ts';
+import { attempt as attemptNow, type CheckTarget, release } from './attempt.ts';
 
 export interface CheckResult {
   readonly target: string;
@@ -132,6 +132,7 @@ export function createChecker(options: CheckerOptions): Checker {
   function end(one: Running): void {
     one.stopped = true;
     one.cancel();
+    release(one.target);
     running.delete(one.target.id);
   }
 

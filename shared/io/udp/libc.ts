@@ -61,6 +61,7 @@ export interface Libc {
   sendmsg(fd: number, message: Bytes, flags: number): number;
   recvmsg(fd: number, message: Bytes, flags: number): number;
   close(fd: number): number;
+  dup(fd: number): number;
   errno(): number;
   address(bytes: Bytes): bigint;
 }
@@ -86,6 +87,7 @@ export function libc(): Libc {
     sendmsg: library.func('int64_t sendmsg(int, void *, int)'),
     recvmsg: library.func('int64_t recvmsg(int, void *, int)'),
     close: library.func('int close(int)'),
+    dup: library.func('int dup(int)'),
     errno: () => koffi.errno(),
     address: (bytes) => koffi.address(bytes) as bigint,
   };

@@ -216,6 +216,11 @@ export function openTcp(endpoint: Endpoint, { backlog, receiveBytes, sendBytes }
   throw bindError(endpoint, 'tcp', errno);
 }
 
+/** Another descriptor of the same socket. */
+export function duplicateSocket(fd: number): number {
+  return c.libc().dup(fd);
+}
+
 export function closeSocket(fd: number): void {
   c.libc().close(fd);
 }
