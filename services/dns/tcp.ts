@@ -17,6 +17,7 @@ import { type Peer, parsePeer } from '@ufes/core/ip.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Clock, Log } from '@ufes/core/ports.ts';
 import { type Endpoint, formatEndpoint } from '@ufes/io/address.ts';
+import { duplicateSocket } from '@ufes/io/udp/mmsg.ts';
 import { bindError } from './bind-error.ts';
 import type { Counters } from './counters.ts';
 import { type AnswerFunction, type BatchSource, noPeer } from './source.ts';
@@ -65,50 +66,54 @@ export function createTcpSource(init: TcpInit): TcpSource {
   const label = `tcp ${formatEndpoint(endpoint)}`;
   const connections = new Connections(init, bounds);
   const socketOptions = { highWaterMark: bounds.tcpBacklogBytes };
-  let server: Server | undefined;
+  /** node accepts one connection a round of the event loop from each. */
+  const servers: Server[] = [];
   let port = endpoint.port;
   let cancelSweep = () => {};
+
+  /** On that descriptor, or one of its own. */
+  function listenOn(fd: number | undefined): Promise<Server> {
+    const server = createServer({ noDelay: true, ...socketOptions }, (socket) => connections.accept(socket));
+    const own = { host: endpoint.address, port: endpoint.port, ipv6Only: isIPv6(endpoint.address) };
+    return new Promise((resolve, reject) => {
+      server.once('error', (cause) => reject(bindError(label, cause)));
+      server.listen(fd === undefined ? own : { fd }, () => {
+        server.removeAllListeners('error');
+        server.on('error', (error) => log.warn({ listener: label, error: error.message }, 'dns: socket error'));
+        const address = server.address();
+        if (address !== null && typeof address === 'object') port = address.port;
+        resolve(server);
+      });
+    });
+  }
 
   return {
     label,
     get port() {
       return port;
     },
-    open: () =>
-      new Promise((resolve, reject) => {
-        server = createServer({ noDelay: true, ...socketOptions }, (socket) => connections.accept(socket));
-        const opening = server;
-        opening.once('error', (cause) => reject(bindError(label, cause)));
-        const { fd } = init;
-        const own = { host: endpoint.address, port: endpoint.port, ipv6Only: isIPv6(endpoint.address) };
-        opening.listen(fd === undefined ? own : { fd }, () => {
-          opening.removeAllListeners('error');
-          opening.on('error', (error) => log.warn({ listener: label, error: error.message }, 'dns: socket error'));
-          const address = opening.address();
-          if (address !== null && typeof address === 'object') port = address.port;
-          cancelSweep = clock.every(limits.dns.tcpSweepMs, () => connections.sweep());
-          resolve();
-        });
-      }),
+    async open() {
+      const { fd } = init;
+      const more = fd === undefined ? 0 : limits.dns.tcpAcceptors - 1;
+      servers.push(await listenOn(fd));
+      for (let i = 0; i < more; i++) servers.push(await listenOn(duplicateSocket(fd!)));
+      cancelSweep = clock.every(limits.dns.tcpSweepMs, () => connections.sweep());
+    },
     adopt({ fd, unread }) {
       const socket = new Socket({ fd, ...socketOptions });
       connections.accept(socket, Buffer.from(unread));
     },
-    close: (passOn) =>
-      new Promise((resolve) => {
-        if (server === undefined) return resolve();
-        cancelSweep();
-        const cancels = [
-          passOn === undefined ? connections.drain() : passAll(connections, passOn, init),
-          clock.after(bounds.tcpDrainMs / 2, () => connections.finishAll()),
-          clock.after(bounds.tcpDrainMs, () => connections.endAll()),
-        ];
-        server.close(() => {
-          for (const cancel of cancels) cancel();
-          resolve();
-        });
-        server = undefined;
-      }),
+    async close(passOn) {
+      if (servers.length === 0) return;
+      cancelSweep();
+      const cancels = [
+        passOn === undefined ? connections.drain() : passAll(connections, passOn, init),
+        clock.after(bounds.tcpDrainMs / 2, () => connections.finishAll()),
+        clock.after(bounds.tcpDrainMs, () => connections.endAll()),
+      ];
+      await Promise.all(servers.splice(0).map((one) => new Promise<void>((resolve) => one.close(() => resolve()))));
+      for (const cancel of cancels) cancel();
+    },
   };
 }
 
