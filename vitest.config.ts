@@ -15,7 +15,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'unit',
-          include: ['{services,shared,geoip,loadtest}/**/*.test.ts', 'test/{conformance,fuzz,docs}/**/*.test.ts'],
+          include: ['{services,shared,geoip,loadtest}/**/*.test.ts', 'test/{conformance,fuzz,docs,sim}/**/*.test.ts'],
           exclude,
         },
       },

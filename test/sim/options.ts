@@ -27,6 +27,7 @@ export const usage = `npm run sim -- MODE [options]
   --held-out SHARE     of cities, default 0.25
   --kind K             browser or edge: who times
   --plan P             map (core/steering/targets.ts) or probe (services/probe/plan.ts)
+  --n A,B              poison: samples a day and PoP of a prefix that lies, default 20,30,100,300
   --origins A,B        cities, or places of the matrix: costs with a backbone leg, k = 1 and 3
   --matrix FILE        source,destination,min,… in milliseconds; the smaller direction of a pair counts
   --places FILE        id,city,country,latitude,longitude
@@ -46,6 +47,8 @@ export interface Options {
   readonly beacons: BeaconInit;
   readonly origins: readonly string[];
   readonly matrix: Matrix | undefined;
+  /** Samples a day and PoP of a prefix that lies. */
+  readonly liarSamples: readonly number[];
   readonly settings: Settings;
   readonly out: string | undefined;
 }
@@ -89,6 +92,7 @@ export function readOptions(args: readonly string[]): Options {
     },
     origins: values.origins?.split(',') ?? [],
     matrix,
+    liarSamples: countsOf(values.n ?? '20,30,100,300'),
     settings: readSettings(values.set ?? []),
     out: values.out,
   };
@@ -104,7 +108,7 @@ export function worldOf(options: Options, seed: string, prefixes: number, drift 
 
 function parse(args: readonly string[]) {
   const text = { type: 'string' } as const;
-  const names = ['seed', 'draws', 'pops', 'prefixes', 'beacons', 'measured', 'held-out', 'kind', 'plan'] as const;
+  const names = ['seed', 'draws', 'pops', 'prefixes', 'beacons', 'measured', 'held-out', 'kind', 'plan', 'n'] as const;
   const files = ['origins', 'matrix', 'places', 'out'] as const;
   type Name = (typeof names)[number] | (typeof files)[number];
   const each = Object.fromEntries([...names, ...files].map((name) => [name, text])) as Record<Name, typeof text>;
@@ -117,6 +121,14 @@ function parse(args: readonly string[]) {
   } catch (thrown) {
     throw new InputError((thrown as Error).message);
   }
+}
+
+function countsOf(text: string): number[] {
+  const counts = text.split(',').map(Number);
+  if (!counts.every((count) => count >= 1 && count <= 10_000)) {
+    throw new InputError(`--n ${text}: numbers from 1 to 10,000 with commas between are expected`);
+  }
+  return counts;
 }
 
 function oneOf<T extends string>(name: string, value: string, known: readonly T[]): T {

@@ -3,11 +3,12 @@
  * that the product carries no switch for them: what is set is the very object that the code reads.
  */
 import { estimation } from '@ufes/core/steering/estimate.ts';
+import { placing } from '@ufes/core/steering/places.ts';
 import { stabilisation } from '@ufes/core/steering/rank.ts';
 import { InputError } from './csv.ts';
 
 /** Exported objects of constants by the name that `--set` knows them by. Add those of new modules here. */
-const owners: Record<string, object> = { estimation, stabilisation };
+const owners: Record<string, object> = { estimation, placing, stabilisation };
 
 export type Settings = Readonly<Record<string, number>>;
 

@@ -12,7 +12,7 @@ import { createLive, type LiveView, liveBuffer } from '@ufes/core/live.ts';
 import type { Rng } from '@ufes/core/ports.ts';
 import type { SampleRecord } from '@ufes/core/samples.ts';
 import { distanceKm } from '@ufes/core/steering/base.ts';
-import { SteeringBuild } from '@ufes/core/steering/build.ts';
+import { SteeringBuild, sameRankings } from '@ufes/core/steering/build.ts';
 import { createDecision, decide } from '@ufes/core/steering/decide.ts';
 import type { Evidence } from '@ufes/core/steering/explanation.ts';
 import { findInterval, noPop, type SteeringMap } from '@ufes/core/steering/map.ts';
@@ -148,7 +148,7 @@ export class Steering {
   }
 
   #serve(map: SteeringMap): void {
-    if (map !== this.inService) this.published++;
+    if (this.inService === undefined || !sameRankings(map, this.inService)) this.published++;
     this.inService = map;
     const { services, pops } = this.desired;
     const ids = pops.map(({ id }) => id);

@@ -246,7 +246,7 @@ function reportOf(
     pop,
     percent(leftAt(ticks, ttl + 15)),
     percent(leftAt(ticks, 600 + ttl)),
-    String(secondsUntil(ticks, 0.05)),
+    String(secondsUntil(ticks, 0.05)).replace('Infinity', 'never'),
     percent(highest),
   ]);
   const head = ['event', 'at', 'left after 75 s', 'left after 11 min', 's until 5% left', 'peak load later'];
@@ -270,7 +270,8 @@ function reportOf(
     draws,
     played: played.map(({ name, pop, ticks, peak: highest }) => {
       const left = { after75s: leftAt(ticks, ttl + 15), after11min: leftAt(ticks, 600 + ttl) };
-      return { name, pop, left, secondsUntil5Percent: secondsUntil(ticks, 0.05), peak: highest };
+      const seconds = secondsUntil(ticks, 0.05);
+      return { name, pop, left, secondsUntil5Percent: Number.isFinite(seconds) ? seconds : 'never', peak: highest };
     }),
     secondChoices: choices,
   };

@@ -2,12 +2,14 @@
  * Clients that lie. Each trial is one day of one prefix whose best PoP was found the day before, and whose second is
  * farther by max(10 ms, 20%) at least: how often does its first choice move, and does any other prefix's?
  *
- * The liar knows the truth: it deflates every PoP but the best (× 0.4), or inflates the best (× 3). A twin world without
- * the lie, from the same samples, tells what moves by itself.
+ * The liar knows the truth. It makes every PoP but the best look as near as light allows from where GeoIP has it, or the
+ * best three times as far, or failed. A twin world without the lie, from the same samples, tells what moves by itself.
  */
 import { limits } from '@ufes/core/limits.ts';
+import type { Rng } from '@ufes/core/ports.ts';
 import type { SampleRecord } from '@ufes/core/samples.ts';
 import { seededRng } from '@ufes/core/seeded.ts';
+import { floorRttMs } from '@ufes/geoip/prior.ts';
 import { Beacons, beaconTimes, drawMeasured } from '../beacons.ts';
 import { dayMs, startMs } from '../draws.ts';
 import type { ModeResult } from '../mode.ts';
@@ -15,10 +17,13 @@ import { type Options, worldOf } from '../options.ts';
 import { Truth } from '../policies.ts';
 import { atMost, percent, table, type Verdict, verdictTable } from '../report.ts';
 import { Steering } from '../steering.ts';
-import type { World } from '../world.ts';
+import { kmBetween, type World } from '../world.ts';
 
-const deflated = 0.4;
+/** Of the true round trip, but never below what the place allows: less is not believed. */
+const deflated = 0.1;
 const inflated = 3;
+/** Of inflating lies, those that tell of a failed warm-up. */
+const failed = 0.2;
 const buildMs = 3_600_000;
 
 interface Lie {
@@ -37,7 +42,6 @@ const lies: readonly Lie[] = [
   { name: 'newest 20% deflated', inflates: false, share: 0.2, burst: true, bound: undefined },
   { name: 'newest 50% inflated', inflates: true, share: 0.5, burst: true, bound: undefined },
 ];
-const counts = [20, 30, 100, 300];
 
 interface Counted {
   trials: number;
@@ -49,7 +53,7 @@ interface Counted {
 export function poison(options: Options): ModeResult {
   const { draws = 5, prefixes = 500, seed } = options;
   const cases = lies.flatMap((lie) =>
-    counts.map((n) => {
+    options.liarSamples.map((n) => {
       const counted: Counted = { trials: 0, moved: 0, movedAnyway: 0, others: 0 };
       for (let i = 0; i < draws; i++) new Trial(options, `${seed}/${i}`, prefixes, lie, n).play(counted);
       return { lie, n, ...counted };
@@ -150,7 +154,7 @@ class Trial {
         const best = this.#victims.get(user);
         const record = best === undefined ? this.#source.one(user, atMs) : this.#recordOf(user, atMs, rng);
         honest.push(record);
-        told.push(lying && best !== undefined ? this.#tamper(record, best, age, rng) : record);
+        told.push(lying && best !== undefined ? this.#tamper(record, user, best, age, rng) : record);
       }
       this.#honest.fold(honest);
       this.#lied.fold(told);
@@ -161,7 +165,7 @@ class Trial {
   }
 
   /** `age`: 0 for the newest of the day, to 1. */
-  #victimTimes(fromMs: number, toMs: number, rng: ReturnType<typeof seededRng>) {
+  #victimTimes(fromMs: number, toMs: number, rng: Rng) {
     return [...this.#victims.keys()].flatMap((user) => {
       const times = beaconTimes([user], (this.#n * dayMs) / (toMs - fromMs), fromMs, toMs, rng);
       return times.map((time, i) => ({ ...time, age: 1 - (i + 0.5) / times.length }));
@@ -169,7 +173,7 @@ class Trial {
   }
 
   /** Always of the five best PoPs, so that n is that of each. */
-  #recordOf(user: number, atMs: number, rng: ReturnType<typeof seededRng>): SampleRecord {
+  #recordOf(user: number, atMs: number, rng: Rng): SampleRecord {
     const record = this.#source.one(user, atMs);
     const best = this.#world.popIds
       .map((_, pop) => pop)
@@ -183,14 +187,21 @@ class Trial {
     return { ...record, observations };
   }
 
-  #tamper(record: SampleRecord, best: number, age: number, rng: ReturnType<typeof seededRng>): SampleRecord {
+  #tamper(record: SampleRecord, user: number, best: number, age: number, rng: Rng): SampleRecord {
     const { inflates, share, burst } = this.#lie;
     const observations = record.observations.map((one) => {
       const lies = burst ? age < share : rng.next() < share;
-      const isBest = one.target === `pop:${this.#world.popIds[best]}`;
-      if (!lies || one.rttMs === undefined || isBest !== inflates) return one;
-      return { ...one, rttMs: Math.min(limits.probe.rttMsMax, one.rttMs * (inflates ? inflated : deflated)) };
+      const pop = this.#world.popIds.indexOf(one.target.slice('pop:'.length));
+      if (!lies || one.rttMs === undefined || (pop === best) !== inflates) return one;
+      if (!inflates) return { ...one, rttMs: Math.max(deflated * one.rttMs, this.#nearestPossibleMs(user, pop)) };
+      if (rng.next() < failed) return { target: one.target, ok: false, weight: one.weight };
+      return { ...one, rttMs: Math.min(limits.probe.rttMsMax, inflated * one.rttMs) };
     });
     return { ...record, observations };
+  }
+
+  #nearestPossibleMs(user: number, pop: number): number {
+    const told = this.#world.init.places[this.#world.toldPlace[user]!]!;
+    return 1 + floorRttMs(kmBetween(told, this.#world.popPlace(pop)));
   }
 }
