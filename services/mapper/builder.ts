@@ -2,31 +2,34 @@
  * When maps are built and published.
  *
  *     evidence changed ─┐
- *     desired changed ──┼─▶ debounce, spacing ─▶ build ─▶ rankings differ ──────────────▶ publish at once
+ *     desired changed ──┼─▶ debounce, spacing ─▶ build ─▶ rankings differ ──────────────▶ judge, publish (publisher.ts)
  *     GeoIP swapped ────┘                          └────▶ estimates alone ─▶ 15 s over? ─▶ publish
  *
  * One mapper builds at a time (lease `map`). What a cell holds of its own is found again in the map in service, so a
  * restart or another mapper goes on where the last one stopped.
  */
 import type { DesiredState } from '@ufes/core/desired.ts';
-import { describeError } from '@ufes/core/errors.ts';
+import { describeError, OperatingError } from '@ufes/core/errors.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Component, Lease } from '@ufes/core/ports.ts';
 import type { Base } from '@ufes/core/steering/base.ts';
-import { baseKey, type Ground, SteeringBuild, sameRankings } from '@ufes/core/steering/build.ts';
-import { decodeMap, encodeMap, type SteeringMap } from '@ufes/core/steering/map.ts';
-import { compareVersions, formatVersion, type Version } from '@ufes/core/version.ts';
+import { baseKey, type Ground, SteeringBuild } from '@ufes/core/steering/build.ts';
+import { decodeMap, type SteeringMap } from '@ufes/core/steering/map.ts';
+import { compareVersions, type Version } from '@ufes/core/version.ts';
 import type { Geoip } from '@ufes/geoip/geoip.ts';
-import { type ArtefactFollower, followArtefact, publishArtefact } from '@ufes/io/artefact.ts';
+import { type ArtefactFollower, followArtefact } from '@ufes/io/artefact.ts';
 import type { ServiceContext } from '@ufes/io/service.ts';
 import type { EvidenceTable } from './evidence.ts';
 import { feedCell } from './feed.ts';
 import { distancePrior, groundFrom } from './ground.ts';
 import type { MapperMetrics } from './metrics.ts';
 import { type MapPlan, planOf } from './plan.ts';
+import { type Published, Publisher } from './publisher.ts';
+import type { RawRing } from './raw.ts';
 
 export interface EvidenceSource {
   readonly table: EvidenceTable;
+  readonly raw: RawRing;
   isLoaded(): boolean;
 }
 
@@ -47,6 +50,7 @@ export class Builder implements Component {
   mapVersion: Version | undefined;
   /** What readers steer by, as far as known here. */
   inService: SteeringMap | undefined;
+  readonly publisher: Publisher;
   readonly #context: ServiceContext;
   readonly #table: EvidenceTable;
   readonly #isLoaded: () => boolean;
@@ -71,11 +75,14 @@ export class Builder implements Component {
   #running: Promise<void> | undefined;
   #isStopped = true;
   #failed = false;
+  /** One publication at a time: each is judged beside what the one before put into service. */
+  #lock: Promise<unknown> = Promise.resolve();
 
   /** `folder`: whose evidence it builds from; nothing is built before that is loaded, so that nothing is lost. */
   constructor(context: ServiceContext, folder: EvidenceSource, geoip: Geoip, metrics: MapperMetrics) {
     this.#context = context;
     this.#table = folder.table;
+    this.publisher = new Publisher(context, folder.raw, metrics);
     this.#isLoaded = () => folder.isLoaded();
     this.#geoip = geoip;
     this.#ground = groundFrom(geoip);
@@ -91,6 +98,7 @@ export class Builder implements Component {
   async start(): Promise<void> {
     const { clock } = this.#context;
     this.#isStopped = false;
+    await this.publisher.start();
     for (const follower of this.#followers) await follower.start();
     // The map in service has the estimates; a restart alone is no news.
     if (this.inService !== undefined) this.#publishedAtMs = clock.monotonicMs();
@@ -104,6 +112,8 @@ export class Builder implements Component {
     for (const stop of this.#stops.splice(0)) stop();
     for (const follower of this.#followers) await follower.stop();
     await this.#running;
+    await this.#lock;
+    await this.publisher.stop();
     if (this.#lease === undefined) return;
     await this.#context.store.leases.release(this.#lease).catch((thrown: unknown) => {
       this.#context.log.debug({ error: describeError(thrown) }, 'the lease stays until it expires');
@@ -184,7 +194,11 @@ export class Builder implements Component {
       const map = this.current.build.build(nowMs, whole);
       this.lastBuildMs = clock.monotonicMs() - startMs;
       this.#metrics.buildSeconds.observe(this.lastBuildMs / 1000);
-      if (this.#lease !== undefined) await this.#publish(map);
+      if (this.#lease !== undefined) {
+        const done = this.#lock.then(() => this.#publish(map));
+        this.#lock = done.catch(() => {});
+        await done;
+      }
       this.#failed = false;
     } catch (thrown) {
       if (!this.#failed) log.error({ error: describeError(thrown) }, 'no map built; the one in service stays');
@@ -229,22 +243,38 @@ export class Builder implements Component {
   }
 
   async #publish(map: SteeringMap): Promise<void> {
-    const { clock, log } = this.#context;
-    const reranked = this.inService === undefined || !sameRankings(map, this.inService);
+    const { clock } = this.#context;
+    const { plan, desired } = this.current!;
     const aged = clock.monotonicMs() - this.#publishedAtMs >= limits.mapper.estimatesMs;
-    if (!reranked && !(this.#isEstimateDue && aged)) return;
-    const bytes = encodeMap(map);
-    const version = await publishArtefact(this.#context, 'map', bytes);
+    const draft = { map, plan, desired, isEstimateDue: this.#isEstimateDue && aged, buildMs: this.lastBuildMs };
+    const published = await this.publisher.publish(draft, this.inService);
+    if (published === undefined) return;
+    this.#serve(published);
+    this.#isEstimateDue = false;
+  }
+
+  #serve({ map, version, bytes }: Published): void {
     this.inService = map;
     this.mapVersion = version;
-    this.mapBytes = bytes.length;
-    this.#isEstimateDue = false;
-    this.#publishedAtMs = clock.monotonicMs();
-    this.#metrics.published.inc();
-    this.#metrics.mapBytes.set(bytes.length);
-    log.info(
-      { version: formatVersion(version), bytes: bytes.length, buildMs: this.lastBuildMs, reranked },
-      'map published',
-    );
+    this.mapBytes = bytes;
+    this.#publishedAtMs = this.#context.clock.monotonicMs();
+  }
+
+  /** What operators order of the map, between two builds, when it is for this mapper to publish; then builds. */
+  async order(
+    put: (inService: SteeringMap | undefined) => Promise<Published | undefined>,
+  ): Promise<Published | undefined> {
+    const done = this.#lock.then(async () => {
+      const lease = await this.#context.store.leases.acquire('map', this.#owner, limits.evidence.leaseMs);
+      if (lease === undefined) throw new OperatingError('NOT_RUNNING', 'another mapper publishes maps; ask that one');
+      this.#lease = lease;
+      const published = await put(this.inService);
+      if (published !== undefined) this.#serve(published);
+      return published;
+    });
+    this.#lock = done.catch(() => {});
+    const published = await done;
+    this.#schedule();
+    return published;
   }
 }

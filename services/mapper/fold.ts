@@ -11,6 +11,7 @@ import { rateLimited } from '@ufes/io/log.ts';
 import type { ServiceContext } from '@ufes/io/service.ts';
 import { EvidenceTable } from './evidence.ts';
 import type { MapperMetrics } from './metrics.ts';
+import { RawRing } from './raw.ts';
 import type { Rejection } from './record.ts';
 import { Shard, type ShardEvents } from './shard.ts';
 
@@ -28,6 +29,8 @@ export interface RejectedRecord {
 
 export class Folder implements Component {
   readonly table = new EvidenceTable();
+  /** As they came: what maps are judged by. */
+  readonly raw = new RawRing(limits.publish.rawSamples);
   /** The last ones that were set aside, newest first. */
   readonly rejected: RejectedRecord[] = [];
   samplesFolded = 0;
@@ -51,8 +54,9 @@ export class Folder implements Component {
     const events: ShardEvents = {
       changed: (prefixes) => this.#changed(prefixes),
       folded: (records) => {
-        this.samplesFolded += records;
-        metrics.folded.inc(records);
+        this.samplesFolded += records.length;
+        metrics.folded.inc(records.length);
+        for (const record of records) this.raw.add(record);
       },
       rejected: (why, where, bytes) => this.#reject(why, where, bytes),
     };

@@ -7,12 +7,14 @@ import type { ServiceContext, ServiceMain } from '@ufes/io/service.ts';
 import { Builder } from './builder.ts';
 import { type Running, registerEvidenceApi } from './evidence-api.ts';
 import { Folder } from './fold.ts';
+import { registerHistoryApi } from './history-api.ts';
 import { mapperMetrics, registerGauges } from './metrics.ts';
 
 export const main: ServiceMain = (context) => {
   const running: Running = {};
   const components: Component[] = [];
   registerEvidenceApi(context, running);
+  registerHistoryApi(context, running);
   const metrics = mapperMetrics(context.registry);
 
   return {

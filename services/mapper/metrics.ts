@@ -1,6 +1,10 @@
 /** What the mapper tells Prometheus. */
+
+import type { GuardName } from '@ufes/core/steering/publication.ts';
 import { Counter, Gauge, Histogram, type Registry } from '@ufes/io/metrics.ts';
 import { rejections } from './record.ts';
+
+const guards: readonly GuardName[] = ['too-much', 'over-hard', 'worse', 'rolled-back'];
 
 export interface MapperMetrics {
   readonly folded: Counter;
@@ -8,6 +12,10 @@ export interface MapperMetrics {
   readonly buildSeconds: Histogram;
   readonly published: Counter;
   readonly mapBytes: Gauge;
+  readonly moved: Counter<'kind'>;
+  readonly holds: Counter<'reason'>;
+  /** Of the last build. */
+  readonly setHeld: (guards: readonly GuardName[]) => void;
 }
 
 /** Values read when they are scraped; undefined: not known now. */
@@ -26,8 +34,34 @@ export function mapperMetrics(registry: Registry): MapperMetrics {
     registers,
   });
   for (const reason of rejections) rejected.inc({ reason }, 0);
+  const holds = new Counter({
+    name: 'ufes_mapper_holds_total',
+    help: 'Times that guardrails began to hold maps, by reason',
+    labelNames: ['reason'],
+    registers,
+  });
+  const held = new Gauge({
+    name: 'ufes_mapper_held',
+    help: 'Whether the last map built is held, by reason',
+    labelNames: ['reason'],
+    registers,
+  });
+  for (const reason of guards) {
+    holds.inc({ reason }, 0);
+    held.set({ reason }, 0);
+  }
   return {
     rejected,
+    holds,
+    setHeld: (now) => {
+      for (const reason of guards) held.set({ reason }, now.includes(reason) ? 1 : 0);
+    },
+    moved: new Counter({
+      name: 'ufes_mapper_demand_moved_total',
+      help: 'Shares of demand that published maps moved, by kind of move',
+      labelNames: ['kind'],
+      registers,
+    }),
     folded: new Counter({ name: 'ufes_mapper_samples_total', help: 'Sample records folded into sketches', registers }),
     buildSeconds: new Histogram({
       name: 'ufes_mapper_build_seconds',

@@ -13,7 +13,7 @@ type Parts = Pick<ServiceContext, 'store' | 'queue' | 'clock' | 'log'>;
 
 export interface ShardEvents {
   changed(prefixes: ReadonlySet<string>): void;
-  folded(records: number): void;
+  folded(records: readonly SampleRecord[]): void;
   rejected(why: Rejection, where: { shard: number; collector: string; seq: number }, bytes: Uint8Array): void;
 }
 
@@ -160,7 +160,7 @@ export class Shard {
     for (const { why, collector, record } of rejected) {
       this.#events.rejected(why, { shard: this.number, collector, seq: record.seq }, record.bytes);
     }
-    this.#events.folded(accepted.length);
+    this.#events.folded(accepted);
     const changed = this.#table.apply(rows);
     if (changed.size > 0) this.#events.changed(changed);
     for (const [collector, seq] of Object.entries(to)) {

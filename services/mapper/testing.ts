@@ -14,6 +14,7 @@ import { type TestContext, testContext } from '@ufes/io/testing.ts';
 import { Builder } from './builder.ts';
 import { type Running, registerEvidenceApi } from './evidence-api.ts';
 import { Folder } from './fold.ts';
+import { registerHistoryApi } from './history-api.ts';
 import { mapperMetrics } from './metrics.ts';
 
 const noAddresses = new Uint32Array(0);
@@ -103,6 +104,7 @@ export async function createMapper(
   const seen = wrap?.(context) ?? context;
   const running: Running = {};
   registerEvidenceApi(seen, running);
+  registerHistoryApi(seen, running);
   const metrics = mapperMetrics(new Registry());
   const folder: Folder = new Folder(seen, metrics, (prefixes) => running.builder?.evidenceChanged(prefixes));
   const builder = new Builder(seen, folder, geoip, metrics);

@@ -78,8 +78,17 @@ export interface SteeringMap {
   readonly cells: CellTable;
   /** Where resolvers' clients are; absent: not known. */
   readonly population?: Population;
+  /** An operator rolled back to an older version: these are its rankings, and they stay until then. */
+  readonly rolledBack?: RolledBack;
   /** How to read what stayed on disk. */
   readonly rest?: MapRest;
+}
+
+export interface RolledBack {
+  readonly version: string;
+  readonly untilMs: number;
+  readonly by: string;
+  readonly why: string;
 }
 
 /** Bytes of the encoded map, or undefined: they cannot be had. */
@@ -116,6 +125,7 @@ interface Header {
   pops: string[];
   sources: string[];
   geoip: string;
+  rolledBack?: RolledBack;
   groups: { key: string; width: number }[];
   /** [kind, offset from the start of sections, elements], in the order of `sectionsOf`. */
   sections: [kind: 1 | 2 | 4, offset: number, length: number][];
@@ -180,6 +190,7 @@ export function encodeMap(map: SteeringMap): Uint8Array {
     pops: [...map.pops],
     sources: [...map.sources],
     geoip: map.geoip,
+    ...(map.rolledBack && { rolledBack: map.rolledBack }),
     groups: map.groups.map(({ key, width }) => ({ key, width })),
     sections: table,
   };
@@ -314,9 +325,10 @@ export function* decodeMapInSlices(
     population = { ...takeIndexes(), family: u8(), hi: u32(), lo: u32() };
     if (!checked) yield* checkPopulation(population);
   }
-  const { createdAtMs, pops, sources, geoip } = header;
+  const { createdAtMs, pops, sources, geoip, rolledBack } = header;
   return {
     ...{ createdAtMs, pops, sources, geoip, groups, cells },
+    ...(rolledBack && { rolledBack }),
     ...(population === undefined ? {} : { population }),
     ...(isWhole || rest === undefined ? {} : { rest: { columns, read: rest } }),
   };
@@ -366,7 +378,7 @@ function readHeader(json: Uint8Array, format: number): Header {
   } catch (cause) {
     throw corrupt('header is no JSON', cause);
   }
-  const { createdAtMs, pops, sources, geoip, groups, sections } = header ?? {};
+  const { createdAtMs, pops, sources, geoip, groups, sections, rolledBack } = header ?? {};
   const texts = (value: unknown): value is string[] =>
     Array.isArray(value) && value.every((one) => typeof one === 'string');
   const isGroup = (one: unknown): one is Header['groups'][number] =>
@@ -387,7 +399,15 @@ function readHeader(json: Uint8Array, format: number): Header {
   if (sections.length !== expected && sections.length !== expected + populationParts) {
     throw corrupt('wrong number of sections');
   }
-  return { createdAtMs, pops, sources, geoip, groups, sections };
+  if (rolledBack !== undefined && !isRolledBack(rolledBack))
+    throw corrupt('header says nothing of what was rolled back');
+  return { createdAtMs, pops, sources, geoip, groups, sections, ...(rolledBack && { rolledBack }) };
+}
+
+function isRolledBack(value: unknown): value is RolledBack {
+  if (typeof value !== 'object' || value === null) return false;
+  const { version, untilMs, by, why } = value as Record<string, unknown>;
+  return typeof untilMs === 'number' && [version, by, why].every((text) => typeof text === 'string');
 }
 
 const populationParts = 8;

@@ -30,15 +30,27 @@ export class Rows {
     if (inherited >= 0) return inherited;
     const slot = this.#slot(row);
     if (this.#slots[slot]! > 0) return this.#base + this.#slots[slot]! - 1;
-    if ((this.#count + 1) * this.width > this.#bytes.length) {
-      const bytes = new Uint8Array(this.#bytes.length * 2);
-      bytes.set(this.#bytes);
-      this.#bytes = bytes;
-    }
+    if ((this.#count + 1) * this.width > this.#bytes.length) this.#grow();
     this.#bytes.set(row, this.#count * this.width);
     this.#slots[slot] = ++this.#count;
     if (this.#count * 2 > this.#slots.length) this.#rehash();
     return this.#base + this.#count - 1;
+  }
+
+  /** Adds a ranking under the next number, whether or not it is there: to go on from a table that was read. */
+  append(row: Uint8Array): void {
+    if ((this.#count + 1) * this.width > this.#bytes.length) this.#grow();
+    this.#bytes.set(row, this.#count * this.width);
+    const slot = this.#slot(row);
+    this.#count++;
+    if (this.#slots[slot] === 0) this.#slots[slot] = this.#count;
+    if (this.#count * 2 > this.#slots.length) this.#rehash();
+  }
+
+  #grow(): void {
+    const bytes = new Uint8Array(this.#bytes.length * 2);
+    bytes.set(this.#bytes);
+    this.#bytes = bytes;
   }
 
   find(row: Uint8Array): number {
