@@ -13,6 +13,7 @@ import type { KeptRest } from '@ufes/io/sealed-file.ts';
 import type { Answerer } from './answer.ts';
 import type { AnswerCounts } from './counters.ts';
 import type { LiveFeed } from './live-feed.ts';
+import { mapLeft } from './map-memory.ts';
 import { readerOf } from './map-rest.ts';
 import { runGently, type Slices } from './slices.ts';
 import { buildTables, withMapInSlices } from './tables.ts';
@@ -38,6 +39,7 @@ export function createServing({ answerer, threads, feed, counts, clock, log }: S
   const gently = <T>(work: Slices<T>) => runGently(work, limits.dns.sliceMs, () => clock.monotonicMs());
   let map: SteeringMap | undefined;
   let mapVersion: Version | undefined;
+  let mapBytes = 0;
 
   function serve(desired: DesiredState, names: Names): void {
     const live = feed.follow(desired);
@@ -65,6 +67,8 @@ export function createServing({ answerer, threads, feed, counts, clock, log }: S
         const tables = await gently(withMapInSlices(before, next, version));
         if (answerer.tables === before) answerer.tables = tables;
       }
+      mapLeft(mapBytes);
+      mapBytes = payload.length;
     },
   };
 }

@@ -26,6 +26,7 @@ import {
   type ToThread,
   type WorkerInit,
 } from './hand-over.ts';
+import { mapLeft } from './map-memory.ts';
 import { readerOf } from './map-rest.ts';
 import { RingWriter } from './ring.ts';
 import { runFor, type Slices } from './slices.ts';
@@ -51,6 +52,9 @@ class AnswerThread {
   #building: Slices<Tables> | undefined;
   #map: SteeringMap | undefined;
   #mapVersion: Version | undefined;
+  #mapBytes = 0;
+  /** Of the map that goes out of service with the tables being built. */
+  #leftBytes = 0;
   #labelsTold = 0;
   #sinceLogged = 0;
   #remembersAtMs = 0;
@@ -154,6 +158,8 @@ class AnswerThread {
   #serveMap({ bytes, buckets, version, rest }: MapInService): void {
     this.#map = withBuckets(decodeMap(bytes, { checked: true, rest: readerOf(rest) }), buckets);
     this.#mapVersion = version;
+    this.#leftBytes = this.#mapBytes;
+    this.#mapBytes = bytes.length;
     const { tables } = this.#answerer;
     if (tables !== undefined) this.#building = withMapInSlices(tables, this.#map, version);
   }
@@ -168,6 +174,8 @@ class AnswerThread {
     if (built === undefined) return;
     this.#building = undefined;
     this.#answerer.tables = built.value;
+    if (this.#leftBytes > 0) mapLeft(this.#leftBytes);
+    this.#leftBytes = 0;
     const { values, labels } = this.#counters.answers;
     if (labels.length === this.#labelsTold) return;
     this.#labelsTold = labels.length;

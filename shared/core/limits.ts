@@ -245,6 +245,8 @@ export const limits = {
     threadStepsForward: 10,
     /** The kernel's shortest turns: a batch of answers takes less, and whoever computes is put aside for it at once. */
     threadTurnUs: 100,
+    /** Of maps out of service a thread may hold so much before it collects them. */
+    mapsLeftBytes: 64 << 20,
     /** Of nice, below the threads: maps and checks of health still get a quarter of a core that both want. */
     mainStepsBack: 5,
     /** An idle thread looks for orders this often; a busy one after each batch. */
