@@ -1,81 +1,147 @@
 /**
- * The evidence in memory: packed sketches by prefix and by the rest of their key, as the store holds them, shard by shard.
+ * The evidence in memory: packed sketches as the store holds them, those of one prefix side by side in one block of an
+ * arena. What a key has beside its prefix (target, kind, source) is the same for all prefixes: a number.
  *
- *     192.0.2.0/24 ─▶ pop:lon|browser|rum    ─▶ bytes
- *                     pop:iad|browser|rum    ─▶ bytes
- *                     origin:eu|browser|rum  ─▶ bytes
+ *     192.0.2.0/24 ─▶ │ 3 │ 61 │ sketch … │ 4 │ 74 │ sketch … │ 0 │ 58 │ sketch … │
+ *                       └─ pop:lon|browser|rum         └─ number of the rest of the key, bytes of the sketch
+ *
+ * Some 25 bytes a prefix and 2 a key are all there is beside the sketches themselves.
  */
+import { type Family, formatPrefix, type Prefix, parsePrefix } from '@ufes/core/ip.ts';
 import type { EvidenceRow } from '@ufes/core/ports.ts';
 import { shardOf } from '@ufes/core/samples.ts';
-import type { QuantileBounds } from '@ufes/core/sketch/sketch.ts';
-import { Sketch } from '@ufes/core/sketch/sketch.ts';
-import { estimation, statistic } from '@ufes/core/steering/estimate.ts';
-import { sampleKinds } from './record.ts';
+import { type QuantileBounds, Sketch } from '@ufes/core/sketch/sketch.ts';
+import { putVarint, Varints } from '@ufes/core/sketch/varint.ts';
+import { CellIndex, widened } from '@ufes/core/steering/cell-index.ts';
+import { statistic } from '@ufes/core/steering/estimate.ts';
+import { Arena } from './arena.ts';
 
-type Entries = Map<string, Uint8Array>;
-
-interface TargetSummary {
-  readonly own: QuantileBounds;
-  readonly lastSeconds: number;
-  /** The last quarter of an hour speaks instead of the whole: to be looked at again when it is over. */
-  readonly demoted: boolean;
+/** What a key says beside its prefix. */
+export interface KeyRest {
+  /** `pop:ID` or `origin:ID`. */
+  readonly target: string;
+  readonly kind: string;
+  readonly source: string;
 }
 
-/** What the evidence of one prefix amounts to: one kind for all targets, since a gain compares two on one kind. */
-export interface PrefixSummary {
-  readonly targets: ReadonlyMap<string, TargetSummary>;
-  /** Undecayed samples in it. */
-  readonly samples: number;
+/** Where a sketch stands; `bytes` is the arena's: valid until the table changes. */
+interface Entry {
+  /** Number of the rest of its key. */
+  rest: number;
+  bytes: Uint8Array;
+  from: number;
+  end: number;
 }
+
+const none = new Uint8Array(0);
 
 export class EvidenceTable {
-  readonly #prefixes = new Map<string, Entries>();
-  /** Rest of a key → one string for all prefixes that have it. */
-  readonly #suffixes = new Map<string, string>();
+  /** By the rest of a key; its number is its place. */
+  readonly rests: KeyRest[] = [];
+  readonly #restTexts: string[] = [];
+  readonly #restNumbers = new Map<string, number>();
+  readonly #prefixes = new CellIndex();
+  #shard = new Uint8Array(0);
+  /** Of the prefix's block: its address in the arena, and the bytes in use. */
+  #address = new Uint32Array(0);
+  #used = new Uint32Array(0);
+  readonly #arena = new Arena();
+  readonly #varints = new Varints();
+  readonly #header = new Uint8Array(16);
+  readonly #entry: Entry = { rest: 0, bytes: none, from: 0, end: 0 };
+  readonly #scratch = new Sketch();
+  #measured = 0;
   #keys = 0;
   #bytes = 0;
 
+  /** That have evidence. */
   get prefixes(): number {
-    return this.#prefixes.size;
+    return this.#measured;
   }
 
   get keys(): number {
     return this.#keys;
   }
 
+  /** Of the sketches. */
   get bytes(): number {
     return this.#bytes;
   }
 
+  /** Held for them, with what stands beside them and what is free in between. */
+  get bytesHeld(): number {
+    const { length } = this.#prefixes.hi;
+    return this.#arena.bytes + length * (1 + 4 + 4 + 1 + 4 + 4 + 8);
+  }
+
   has(prefix: string): boolean {
-    return this.#prefixes.has(prefix);
+    const number = this.numberOf(prefix);
+    return number >= 0 && this.#used[number]! > 0;
   }
 
-  prefixTexts(): Iterable<string> {
-    return this.#prefixes.keys();
+  /** Numbers of prefixes are below this; some may have no evidence any more. */
+  get numbers(): number {
+    return this.#prefixes.count;
   }
 
+  /** Number of a prefix, -1: it never had evidence. */
+  numberOf(prefix: string): number {
+    const cell = parsePrefix(prefix);
+    return cell === undefined ? -1 : this.#prefixes.find(cell.family, cell.hi, cell.lo);
+  }
+
+  prefixOf(number: number): Prefix {
+    const { family: families, hi, lo } = this.#prefixes;
+    const family: Family = families[number] === 4 ? 4 : 6;
+    return { family, hi: hi[number]!, lo: lo[number]!, length: family === 4 ? 24 : 48 };
+  }
+
+  prefixText(number: number): string {
+    return formatPrefix(this.prefixOf(number));
+  }
+
+  *prefixTexts(): Iterable<string> {
+    for (let number = 0; number < this.numbers; number++) if (this.#used[number]! > 0) yield this.prefixText(number);
+  }
+
+  /** The packed sketch of a key; a copy. */
   get(key: string): Uint8Array | undefined {
     const bar = key.indexOf('|');
-    return this.#prefixes.get(key.slice(0, bar))?.get(key.slice(bar + 1));
+    const rest = this.#restNumbers.get(key.slice(bar + 1));
+    const number = this.numberOf(key.slice(0, bar));
+    if (rest === undefined || number < 0) return undefined;
+    const entry = this.#find(number, rest);
+    return entry === undefined ? undefined : entry.bytes.slice(entry.from, entry.end);
+  }
+
+  /** Calls for each sketch of a prefix; what is handed over is valid until the next call. */
+  forEach(number: number, visit: (entry: Readonly<Entry>) => void): void {
+    const used = this.#used[number]!;
+    if (used === 0) return;
+    const address = this.#address[number]!;
+    const bytes = this.#arena.chunk(address);
+    const entry = this.#entry;
+    const end = this.#arena.at(address) + used;
+    for (let at = this.#arena.at(address); at < end; at = entry.end) {
+      this.#readAt(bytes, at, end);
+      visit(entry);
+    }
   }
 
   /** Takes rows over; the prefixes they are of. */
   apply(rows: readonly EvidenceRow[]): Set<string> {
     const changed = new Set<string>();
+    let prefix = '';
+    let number = -1;
     for (const { key, bytes } of rows) {
       const bar = key.indexOf('|');
-      const prefix = key.slice(0, bar);
-      let entries = this.#prefixes.get(prefix);
-      if (entries === undefined) {
-        entries = new Map();
-        this.#prefixes.set(prefix, entries);
+      if (bar !== prefix.length || !key.startsWith(prefix)) {
+        prefix = key.slice(0, bar);
+        number = this.#numberFor(prefix);
       }
-      const suffix = this.#suffix(key.slice(bar + 1));
-      const before = entries.get(suffix);
-      if (before === undefined) this.#keys++;
-      this.#bytes += bytes.length - (before?.length ?? 0);
-      entries.set(suffix, bytes);
+      // A store's key of no prefix cannot be steered by.
+      if (number < 0) continue;
+      this.#put(number, this.#restFor(key.slice(bar + 1)), bytes);
       changed.add(prefix);
     }
     return changed;
@@ -85,82 +151,122 @@ export class EvidenceTable {
   replace(shard: number, rows: readonly EvidenceRow[]): Set<string> {
     const changed = new Set<string>();
     const given = new Set(rows.map(({ key }) => key));
-    for (const [prefix, entries] of this.#prefixes) {
-      if (shardOf(prefix) !== shard) continue;
-      for (const [suffix, bytes] of entries) {
-        if (given.has(`${prefix}|${suffix}`)) continue;
-        entries.delete(suffix);
-        this.#keys--;
-        this.#bytes -= bytes.length;
-        changed.add(prefix);
-      }
+    for (let number = 0; number < this.numbers; number++) {
+      if (this.#shard[number] !== shard || this.#used[number] === 0) continue;
+      const prefix = this.prefixText(number);
+      const gone: number[] = [];
+      this.forEach(number, ({ rest }) => {
+        if (!given.has(`${prefix}|${this.#restTexts[rest]}`)) gone.push(rest);
+      });
+      for (const rest of gone) this.#put(number, rest, none);
+      if (gone.length > 0) changed.add(prefix);
     }
     const news = rows.filter(({ key, bytes }) => !sameBytes(this.get(key), bytes));
     for (const prefix of this.apply(news)) changed.add(prefix);
     return changed;
   }
 
-  /** The evidence of a prefix from some sources. Sketches of one target and kind are merged over sources. */
-  summary(prefix: string, sources: ReadonlySet<string>, nowMs: number): PrefixSummary {
-    const kinds = new Map<string, Map<string, Sketch>>();
-    for (const [suffix, bytes] of this.#prefixes.get(prefix) ?? []) {
-      const [target, kind, source] = suffix.split('|') as [string, string, string];
-      if (!sources.has(source)) continue;
-      let targets = kinds.get(kind);
-      if (targets === undefined) {
-        targets = new Map();
-        kinds.set(kind, targets);
-      }
-      const sketch = Sketch.decode(bytes);
-      const other = targets.get(target);
-      targets.set(target, other === undefined ? sketch : other.merge(sketch));
-    }
-    const targets = new Map<string, TargetSummary>();
-    let samples = 0;
-    for (const [target, sketch] of chooseKind(kinds, nowMs)) {
-      samples += sketch.count;
-      if (sketch.count > 0) targets.set(target, { ...statistic(sketch, nowMs), lastSeconds: sketch.lastSeconds });
-    }
-    return { targets, samples };
-  }
-
   /** One target alone, of the kind with most samples; undefined when it was never measured. */
   target(prefix: string, target: string, sources: ReadonlySet<string>, nowMs: number): QuantileBounds | undefined {
+    const number = this.numberOf(prefix);
+    if (number < 0) return undefined;
     const kinds = new Map<string, Sketch>();
-    for (const [suffix, bytes] of this.#prefixes.get(prefix) ?? []) {
-      const [of, kind, source] = suffix.split('|') as [string, string, string];
-      if (of !== target || !sources.has(source)) continue;
-      const sketch = Sketch.decode(bytes);
+    this.forEach(number, ({ rest, bytes, from, end }) => {
+      const { target: of, kind, source } = this.rests[rest]!;
+      if (of !== target || !sources.has(source)) return;
+      const sketch = Sketch.decode(bytes.subarray(from, end));
       kinds.set(kind, kinds.get(kind)?.merge(sketch) ?? sketch);
-    }
+    });
     const most = [...kinds.values()].filter(({ count }) => count > 0).sort((a, b) => b.count - a.count)[0];
     return most && statistic(most, nowMs).own;
   }
 
-  #suffix(text: string): string {
-    const known = this.#suffixes.get(text);
-    if (known !== undefined) return known;
-    this.#suffixes.set(text, text);
-    return text;
+  #numberFor(prefix: string): number {
+    const cell = parsePrefix(prefix);
+    if (cell === undefined) return -1;
+    const known = this.#prefixes.find(cell.family, cell.hi, cell.lo);
+    if (known >= 0) return known;
+    const number = this.#prefixes.add(cell.family, cell.hi, cell.lo);
+    this.#shard = widened(this.#shard, number + 1);
+    this.#address = widened(this.#address, number + 1);
+    this.#used = widened(this.#used, number + 1);
+    this.#shard[number] = shardOf(prefix);
+    return number;
   }
-}
 
-/** Edge-timed evidence when it can compare two PoPs; else the kind that says most. */
-function chooseKind(kinds: ReadonlyMap<string, Map<string, Sketch>>, nowMs: number): Map<string, Sketch> {
-  let best = new Map<string, Sketch>();
-  let most = -1;
-  for (const kind of sampleKinds) {
-    const targets = kinds.get(kind);
-    if (targets === undefined) continue;
-    const ns = [...targets].map(([target, sketch]) => (target.startsWith('pop:') ? sketch.effectiveN(nowMs) : 0));
-    if (kind === 'edge' && ns.filter((n) => Math.round(n) >= estimation.ownN).length >= 2) return targets;
-    const total = ns.reduce((sum, n) => sum + n, 0);
-    if (total > most) {
-      most = total;
-      best = targets;
-    }
+  #restFor(text: string): number {
+    const known = this.#restNumbers.get(text);
+    if (known !== undefined) return known;
+    const [target = '', kind = '', source = ''] = text.split('|');
+    this.rests.push({ target, kind, source });
+    this.#restTexts.push(text);
+    this.#restNumbers.set(text, this.rests.length - 1);
+    return this.rests.length - 1;
   }
-  return best;
+
+  #find(number: number, rest: number): Entry | undefined {
+    const address = this.#address[number]!;
+    const used = this.#used[number]!;
+    if (used === 0) return undefined;
+    const bytes = this.#arena.chunk(address);
+    const end = this.#arena.at(address) + used;
+    for (let at = this.#arena.at(address); at < end; at = this.#entry.end) {
+      this.#readAt(bytes, at, end);
+      if (this.#entry.rest === rest) return this.#entry;
+    }
+    return undefined;
+  }
+
+  #readAt(bytes: Uint8Array, at: number, end: number): void {
+    const [varints, entry] = [this.#varints, this.#entry];
+    varints.bytes = bytes;
+    varints.at = at;
+    varints.end = end;
+    entry.bytes = bytes;
+    entry.rest = varints.next();
+    const length = varints.next();
+    entry.from = varints.at;
+    entry.end = varints.at + length;
+  }
+
+  /** Sets one sketch of a prefix; of no bytes: takes it away. */
+  #put(number: number, rest: number, sketch: Uint8Array): void {
+    const before = this.#used[number]!;
+    const address = this.#address[number]!;
+    const [chunk, start] = before === 0 ? [none, 0] : [this.#arena.chunk(address), this.#arena.at(address)];
+    const held = this.#find(number, rest);
+    const tail = held === undefined ? before : held.end - start;
+    const heldBytes = held === undefined ? 0 : held.end - held.from;
+    const head = held === undefined ? before : held.from - start - this.#headerOf(rest, heldBytes);
+    const header = sketch.length === 0 ? 0 : this.#headerOf(rest, sketch.length);
+    const used = head + header + sketch.length + before - tail;
+    this.#keys += (sketch.length === 0 ? 0 : 1) - (held === undefined ? 0 : 1);
+    this.#bytes += sketch.length - heldBytes;
+    this.#measured += (used === 0 ? 0 : 1) - (before === 0 ? 0 : 1);
+    this.#used[number] = used;
+    const stays = this.#arena.room(used) === this.#arena.room(before);
+    const to = stays || used === 0 ? address : this.#arena.take(used);
+    if (used > 0) {
+      const [into, at] = [this.#arena.chunk(to), this.#arena.at(to)];
+      if (!stays) into.set(chunk.subarray(start, start + head), at);
+      into.set(chunk.subarray(start + tail, start + before), at + head + header + sketch.length);
+      into.set(this.#header.subarray(0, header), at + head);
+      into.set(sketch, at + head + header);
+    }
+    this.#address[number] = to;
+    if (!stays && before > 0) this.#arena.give(address, before);
+  }
+
+  /** Bytes of an entry before its sketch, which then stand in `#header`. */
+  #headerOf(rest: number, length: number): number {
+    return putVarint(this.#header, putVarint(this.#header, 0, rest), length);
+  }
+
+  /** A sketch to read into that nobody else holds; valid until the next call. */
+  read({ bytes, from, end }: Readonly<Omit<Entry, 'rest'>>): Sketch {
+    this.#scratch.read(bytes, from, end);
+    return this.#scratch;
+  }
 }
 
 function sameBytes(a: Uint8Array | undefined, b: Uint8Array): boolean {

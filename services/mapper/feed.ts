@@ -1,15 +1,15 @@
 /** From samples to sketches, and from sketches to the cells of a build. The simulator feeds its builds by this too. */
-import { parsePrefix } from '@ufes/core/ip.ts';
 import type { EvidenceRow } from '@ufes/core/ports.ts';
-import type { SampleRecord } from '@ufes/core/samples.ts';
-import { Sketch } from '@ufes/core/sketch/sketch.ts';
+import type { SampleKind, SampleRecord } from '@ufes/core/samples.ts';
+import { fade, Sketch } from '@ufes/core/sketch/sketch.ts';
 import type { Ground, SteeringBuild } from '@ufes/core/steering/build.ts';
+import { kinds, OwnEntries } from '@ufes/core/steering/cells.ts';
+import { estimation, statistic } from '@ufes/core/steering/estimate.ts';
 import type { Geoip } from '@ufes/geoip/geoip.ts';
 import type { EvidenceTable } from './evidence.ts';
 import { placeOf } from './ground.ts';
 import type { MapPlan } from './plan.ts';
-
-const noEvidence = { ms: Number.NaN, lowMs: 0, highMs: Number.POSITIVE_INFINITY, n: 0 };
+import { sampleKinds } from './record.ts';
 
 /** Rows of all keys that the samples speak of, with what the table has of them taken in. The table stays as it is. */
 export function sketchSamples(table: EvidenceTable, samples: readonly SampleRecord[]): EvidenceRow[] {
@@ -38,26 +38,140 @@ export interface Fed {
 }
 
 /** Brings a prefix's evidence into its cell. True when the last quarter of an hour speaks there: look again when it is over. */
-export function feedCell(
-  { build, plan, geoip, ground }: Fed,
-  table: EvidenceTable,
-  text: string,
-  nowMs: number,
-): boolean {
-  const { targets, samples } = table.summary(text, new Set(plan.sources), nowMs);
-  const { cells } = build;
-  const prefix = parsePrefix(text)!;
-  let row = cells.rowOf(prefix.family, prefix.hi, prefix.lo);
-  if (row < 0) {
-    if (targets.size === 0) return false;
-    row = cells.add(placeOf(geoip, ground, plan.popVectors, prefix));
+export function feedCell(fed: Fed, table: EvidenceTable, text: string, nowMs: number): boolean {
+  const number = table.numberOf(text);
+  return number >= 0 && feederOf(fed, table).feed(number, nowMs);
+}
+
+/** The same for all prefixes; the texts of those where the last quarter of an hour speaks. */
+export function feedAll(fed: Fed, table: EvidenceTable, nowMs: number): string[] {
+  const feeder = feederOf(fed, table);
+  const demoted: string[] = [];
+  for (let number = 0; number < table.numbers; number++) {
+    if (feeder.feed(number, nowMs)) demoted.push(table.prefixText(number));
   }
-  let demoted = false;
-  for (const [pop, id] of plan.pops.entries()) {
-    const summary = targets.get(`pop:${id}`);
-    cells.setOwn(row, pop, summary?.own ?? noEvidence, summary?.lastSeconds ?? 0);
-    demoted ||= summary?.demoted === true;
-  }
-  cells.setSamples(row, samples);
   return demoted;
 }
+
+const feeders = new WeakMap<SteeringBuild, Feeder>();
+
+function feederOf(fed: Fed, table: EvidenceTable): Feeder {
+  let feeder = feeders.get(fed.build);
+  if (feeder?.table !== table) {
+    feeder = new Feeder(fed, table);
+    feeders.set(fed.build, feeder);
+  }
+  return feeder;
+}
+
+/** Not of this plan's PoPs or sources. */
+const foreign = 0xffff;
+
+class Feeder {
+  readonly table: EvidenceTable;
+  readonly #fed: Fed;
+  readonly #pops: ReadonlyMap<string, number>;
+  readonly #sources: ReadonlySet<string>;
+  /** kind · 256 + PoP by the rest of a key. */
+  readonly #codes: number[] = [];
+  /** Sketches of the prefix at hand, in rising order of their codes. */
+  readonly #found: { code: number; bytes: Uint8Array; from: number; end: number }[] = [];
+  #count = 0;
+  readonly #entries = new OwnEntries();
+  /** By kind: PoPs that have enough to be compared, samples that count now, samples ever. */
+  readonly #able = new Float64Array(kinds);
+  readonly #n = new Float64Array(kinds);
+  readonly #samples = new Float64Array(kinds);
+
+  constructor(fed: Fed, table: EvidenceTable) {
+    this.#fed = fed;
+    this.table = table;
+    this.#pops = new Map(fed.plan.pops.map((id, pop) => [`pop:${id}`, pop]));
+    this.#sources = new Set(fed.plan.sources);
+  }
+
+  feed(number: number, nowMs: number): boolean {
+    const { cells } = this.#fed.build;
+    this.#find(number);
+    const demoted = this.#summarise(nowMs);
+    const prefix = this.table.prefixOf(number);
+    let row = cells.rowOf(prefix.family, prefix.hi, prefix.lo);
+    if (row < 0) {
+      if (this.#entries.count === 0) return false;
+      const { geoip, ground, plan } = this.#fed;
+      row = cells.add(placeOf(geoip, ground, plan.popVectors, prefix, cells));
+    }
+    const kind = this.#chosenKind();
+    cells.kind[row] = kind;
+    cells.setRow(row, this.#entries);
+    cells.setSamples(row, this.#samples[kind]!);
+    return demoted;
+  }
+
+  #find(number: number): void {
+    this.#count = 0;
+    this.table.forEach(number, ({ rest, bytes, from, end }) => {
+      const code = this.#codes[rest] ?? this.#codeOf(rest);
+      if (code === foreign) return;
+      let at = this.#count++;
+      const found = this.#found;
+      found[at] ??= { code: 0, bytes, from: 0, end: 0 };
+      const own = found[at]!;
+      for (; at > 0 && found[at - 1]!.code > code; at--) found[at] = found[at - 1]!;
+      found[at] = own;
+      own.code = code;
+      own.bytes = bytes;
+      own.from = from;
+      own.end = end;
+    });
+  }
+
+  /** The sketches' statistics as entries; those of one kind and PoP from several sources are merged. */
+  #summarise(nowMs: number): boolean {
+    const entries = this.#entries;
+    entries.count = 0;
+    this.#able.fill(0);
+    this.#n.fill(0);
+    this.#samples.fill(0);
+    let demoted = false;
+    for (let i = 0; i < this.#count; ) {
+      const { code } = this.#found[i]!;
+      let sketch = this.table.read(this.#found[i++]!);
+      if (i < this.#count && this.#found[i]!.code === code) {
+        sketch = new Sketch().merge(sketch);
+        for (; i < this.#count && this.#found[i]!.code === code; i++) {
+          sketch = sketch.merge(this.table.read(this.#found[i]!));
+        }
+      }
+      if (sketch.count === 0) continue;
+      const kind = code >> 8;
+      const one = statistic(sketch, nowMs);
+      entries.push(kind, code & 255, one.own, sketch.lastSeconds);
+      demoted ||= one.demoted;
+      const n = one.demoted ? sketch.effectiveN(nowMs) : one.own.n * fade(sketch.lastSeconds, nowMs);
+      this.#n[kind]! += n;
+      this.#samples[kind]! += sketch.count;
+      if (Math.round(n) >= estimation.ownN) this.#able[kind]!++;
+    }
+    return demoted;
+  }
+
+  /** One kind for all PoPs, since a gain compares two on one kind: edge-timed where it can, else the one that says most. */
+  #chosenKind(): number {
+    if (this.#able[edge]! >= 2) return edge;
+    let most = edge;
+    for (let kind = 0; kind < kinds; kind++) if (this.#n[kind]! > this.#n[most]!) most = kind;
+    return most;
+  }
+
+  #codeOf(rest: number): number {
+    const { target, kind, source } = this.table.rests[rest]!;
+    const pop = this.#pops.get(target);
+    const known = sampleKinds.indexOf(kind as SampleKind);
+    const code = pop === undefined || known < 0 || !this.#sources.has(source) ? foreign : known * 256 + pop;
+    this.#codes[rest] = code;
+    return code;
+  }
+}
+
+const edge = sampleKinds.indexOf('edge');

@@ -2,8 +2,8 @@
  * Sorted buckets of a DDSketch: bucket i holds the values in (γ^(i−1), γ^i], γ = 1.01 / 0.99, so that its middle is
  * within 1% of all of them (Masson, Rim, Lee: "DDSketch", VLDB 2019, §2).
  *
- *     index    412   413   415   …     int16, rising
- *     weight   2.0   7.5   1.0   …     float32, above zero
+ *     index     412    413   415   …     int16, rising
+ *     weight   4096  15360  2048   …     whole numbers above zero
  */
 
 const relativeAccuracy = 0.01;
@@ -20,20 +20,24 @@ export function bucketOf(ms: number): number {
   return Math.ceil(Math.log(Math.min(valueMsMax, Math.max(valueMsMin, ms))) * perLogMs);
 }
 
+const middles = Float64Array.from(
+  { length: bucketMax - bucketMin + 1 },
+  (_, i) => (2 * gamma ** (bucketMin + i)) / (1 + gamma),
+);
+
 /** The value of a bucket, milliseconds: within 1% of everything in it. */
 export function bucketMs(index: number): number {
-  return (2 * gamma ** index) / (1 + gamma);
+  return middles[index - bucketMin]!;
 }
 
 export class Buckets {
   index: Int16Array;
-  weight: Float32Array;
-  size: number;
+  weight: Float64Array;
+  size = 0;
 
-  constructor(index = new Int16Array(0), weight = new Float32Array(0)) {
-    this.index = index;
-    this.weight = weight;
-    this.size = index.length;
+  constructor(capacity = 0) {
+    this.index = new Int16Array(capacity);
+    this.weight = new Float64Array(capacity);
   }
 
   add(index: number, weight: number): void {
@@ -48,7 +52,7 @@ export class Buckets {
       this.weight[low] = this.weight[low]! + weight;
       return;
     }
-    if (this.size === this.index.length) this.#grow(Math.max(8, this.size + (this.size >> 1)));
+    this.reserve(this.size + 1);
     this.index.copyWithin(low + 1, low, this.size);
     this.weight.copyWithin(low + 1, low, this.size);
     this.index[low] = index;
@@ -56,23 +60,22 @@ export class Buckets {
     this.size++;
   }
 
-  /** The sum of both, each multiplied by its factor first. Entries that fall below `weightMin` are left out. */
-  static sum(a: Buckets, factorA: number, b: Buckets, factorB: number, weightMin: number): Buckets {
-    const index = new Int16Array(a.size + b.size);
-    const weight = new Float32Array(a.size + b.size);
-    let size = 0;
+  /** The sum of both, each halved some times first, rounded down; what comes to nothing is left out. */
+  static sum(a: Buckets, halvingsA: number, b: Buckets, halvingsB: number): Buckets {
+    const sum = new Buckets(a.size + b.size);
+    const [factorA, factorB] = [0.5 ** halvingsA, 0.5 ** halvingsB];
     for (let i = 0, j = 0; i < a.size || j < b.size; ) {
       const indexA = i < a.size ? a.index[i]! : 32_767;
       const indexB = j < b.size ? b.index[j]! : 32_767;
-      const at = Math.min(indexA, indexB);
-      let sum = 0;
-      if (indexA === at) sum += Math.fround(a.weight[i++]! * factorA);
-      if (indexB === at) sum += Math.fround(b.weight[j++]! * factorB);
-      if (sum < weightMin) continue;
-      index[size] = at;
-      weight[size++] = sum;
+      const index = Math.min(indexA, indexB);
+      let weight = 0;
+      if (indexA === index) weight += Math.floor(a.weight[i++]! * factorA);
+      if (indexB === index) weight += Math.floor(b.weight[j++]! * factorB);
+      if (weight === 0) continue;
+      sum.index[sum.size] = index;
+      sum.weight[sum.size++] = weight;
     }
-    return new Buckets(index.subarray(0, size), weight.subarray(0, size));
+    return sum;
   }
 
   total(): number {
@@ -83,7 +86,7 @@ export class Buckets {
 
   /** Value of the lowest bucket at which the running weight exceeds `rank` of `total`, milliseconds; NaN when empty. */
   at(rank: number, total: number): number {
-    // Weights are sums of floats: a running sum that should equal the rank must not pass for more.
+    // Ranks are quotients: a running sum that should equal one must not pass for more.
     const above = rank + 1e-6 * total;
     let running = 0;
     for (let i = 0; i < this.size; i++) {
@@ -93,9 +96,12 @@ export class Buckets {
     return this.size === 0 ? Number.NaN : bucketMs(this.index[this.size - 1]!);
   }
 
-  #grow(capacity: number): void {
+  /** Room for `size` buckets, those that are there kept. */
+  reserve(size: number): void {
+    if (size <= this.index.length) return;
+    const capacity = Math.max(8, size, this.size + (this.size >> 1));
     const index = new Int16Array(capacity);
-    const weight = new Float32Array(capacity);
+    const weight = new Float64Array(capacity);
     index.set(this.index.subarray(0, this.size));
     weight.set(this.weight.subarray(0, this.size));
     this.index = index;

@@ -1,31 +1,39 @@
 /**
  * What was measured for one key (prefix, target, kind, source): a DDSketch whose weights decay with a half-life of 6 h.
  *
- * Decay is forward (Cormode et al., ICDE 2009): a value that came at time t weighs 2^((t − landmark) / 6 h), and nothing
- * has to be aged afterwards. Landmarks are whole days, four half-lives apart, so moving one multiplies by a power of two
- * exactly: merging commutes, and is associative up to float rounding.
+ * Decay is forward (Cormode et al., ICDE 2009): nothing has to be aged afterwards. A sample weighs by the hour in which it
+ * came, in whole numbers, `hourWeights` in the six hours of an octave; with each octave that begins all weights halve,
+ * which is exact for a day and a half, and rounds down then. So merging commutes, and up to that rounding it is
+ * associative; quantiles are those of hourly buckets.
  *
- * Beside it, apart: undecayed counts, and the last quarter of an hour in two slots of 7.5 min that rotate.
+ *     hour     0     1     2     3     4     5  │  6     7   …    of the newest octave: 2048 to 3648
+ *     weight  2048  2304  2560  2880  3264  3648│ 4096  4608      halved until the newest octave is theirs
  *
- * Bytes, little-endian: u8 format, u8 0, u16 buckets, u16 buckets of the newer slot, u16 of the older one, u16 landmark
- * (days), u16 0, u32 last (s), u32 count, u32 failures, u32 newer slot, f64 Σw², f64 demand, then u16 indexes less
- * `bucketMin` of all three, f32 weights of the first, u16 counts of the other two.
+ * Beside it, apart: undecayed counts, and the last quarter of an hour in two slots of 7.5 min that rotate. Slots and
+ * octaves are those of the newest sample, so its time says which they are.
+ *
+ * Bytes: u8 format, u32 last (s), f32 Σw², f32 demand (little-endian), then varints: count, failures, buckets of the whole,
+ * of the newer slot, of the older one, and each bucket in turn as the distance of its index from the one before (the first
+ * from `bucketMin` - 1) and its weight. Format 1, which is still read, has floats for weights (format1.ts).
  */
 import { OperatingError } from '../errors.ts';
-import { Buckets, bucketMax, bucketMin, bucketOf } from './buckets.ts';
+import { Buckets, bucketMax, bucketMin, bucketMs, bucketOf } from './buckets.ts';
+import { isFormat1, readFormat1 } from './format1.ts';
 import { orderRanks } from './order.ts';
+import { putVarint, Varints, varintMax } from './varint.ts';
 
 export const halfLifeMs = 6 * 3_600_000;
-const landmarkMs = 4 * halfLifeMs;
+const hourMs = 3_600_000;
+const octaveSeconds = halfLifeMs / 1000;
 const slotMs = 7.5 * 60_000;
-/** A weight this small against the newest sample's (5 days old) is forgotten. */
-const weightMin = 2 ** -20;
+/** 2^(hour / 6), within 1%, of a unit that halves exactly six times. */
+export const hourWeights = [32, 36, 40, 45, 51, 57].map((weight) => 64 * weight);
 /** Evidence whose newest sample is older than this fades with the half-life: a 24 h window would have lost it at once. */
 const wholeMs = 24 * 3_600_000;
 /** The ranking statistic: low enough that a quarter of good samples shows what the path can do. */
 export const rankedQuantile = 0.25;
-const format = 1;
-const headerBytes = 44;
+const format = 2;
+const headerBytes = 13;
 
 /** A quantile with the bounds that hold the true one with 95%. Milliseconds; n is effective. */
 export interface QuantileBounds {
@@ -37,6 +45,9 @@ export interface QuantileBounds {
   readonly n: number;
 }
 
+const noBounds: QuantileBounds = { ms: Number.NaN, lowMs: 0, highMs: Number.POSITIVE_INFINITY, n: 0 };
+const noBuckets = new Buckets();
+
 export class Sketch {
   /** Samples ever, undecayed. */
   count = 0;
@@ -44,27 +55,24 @@ export class Sketch {
   failures = 0;
   /** When the newest sample came, whole seconds. */
   lastSeconds = 0;
-  #landmark = 0;
   #sumSquares = 0;
   #demand = 0;
   #buckets = new Buckets();
-  #slot = 0;
   #newer = new Buckets();
   #older = new Buckets();
 
   /** Within a key samples weigh by age alone; `demand` (1/p of being sampled) is summed beside, for aggregates. */
   add(rttMs: number, atMs: number, demand = 1): void {
-    const day = Math.floor(atMs / landmarkMs);
-    if (this.count === 0) this.#landmark = day;
-    else if (day > this.#landmark) this.#moveLandmark(day);
-    const weight = 2 ** ((atMs - this.#landmark * landmarkMs) / halfLifeMs);
+    this.#advance(Math.floor(atMs / 1000));
+    const hour = Math.floor(atMs / hourMs);
+    const halvings = this.#octave - Math.floor(hour / 6);
+    const weight = Math.floor(hourWeights[hour % 6]! * 0.5 ** halvings);
     const index = bucketOf(rttMs);
-    this.#buckets.add(index, weight);
-    this.#sumSquares += weight * weight;
-    this.#demand += weight * demand;
     this.count++;
-    this.lastSeconds = Math.max(this.lastSeconds, Math.floor(atMs / 1000));
-    this.#turnTo(Math.floor(atMs / slotMs));
+    if (weight === 0) return;
+    this.#buckets.add(index, weight);
+    this.#sumSquares = Math.fround(this.#sumSquares + weight * weight);
+    this.#demand = Math.fround(this.#demand + weight * demand);
     const behind = this.#slot - Math.floor(atMs / slotMs);
     if (behind === 0) this.#newer.add(index, 1);
     else if (behind === 1) this.#older.add(index, 1);
@@ -81,15 +89,14 @@ export class Sketch {
     merged.failures = this.failures + other.failures;
     merged.lastSeconds = Math.max(this.lastSeconds, other.lastSeconds);
     if (merged.count === 0) return merged;
-    merged.#landmark = Math.max(this.count > 0 ? this.#landmark : 0, other.count > 0 ? other.#landmark : 0);
-    const mine = this.#factorAt(merged.#landmark);
-    const theirs = other.#factorAt(merged.#landmark);
-    merged.#buckets = Buckets.sum(this.#buckets, mine, other.#buckets, theirs, weightMin);
-    merged.#sumSquares = this.#sumSquares * mine * mine + other.#sumSquares * theirs * theirs;
-    merged.#demand = this.#demand * mine + other.#demand * theirs;
-    merged.#slot = Math.max(this.#slot, other.#slot);
-    merged.#newer = Buckets.sum(this.#at(merged.#slot), 1, other.#at(merged.#slot), 1, 0);
-    merged.#older = Buckets.sum(this.#at(merged.#slot - 1), 1, other.#at(merged.#slot - 1), 1, 0);
+    const mine = this.count === 0 ? 0 : merged.#octave - this.#octave;
+    const theirs = other.count === 0 ? 0 : merged.#octave - other.#octave;
+    merged.#buckets = Buckets.sum(this.#buckets, mine, other.#buckets, theirs);
+    merged.#sumSquares = Math.fround(this.#sumSquares * 0.25 ** mine + other.#sumSquares * 0.25 ** theirs);
+    merged.#demand = Math.fround(this.#demand * 0.5 ** mine + other.#demand * 0.5 ** theirs);
+    const slot = merged.#slot;
+    merged.#newer = Buckets.sum(this.#at(slot), 0, other.#at(slot), 0);
+    merged.#older = Buckets.sum(this.#at(slot - 1), 0, other.#at(slot - 1), 0);
     return merged;
   }
 
@@ -107,7 +114,7 @@ export class Sketch {
 
   /** Σ of 1/p, decayed to `nowMs`. */
   demand(nowMs: number): number {
-    return this.#demand * 2 ** ((this.#landmark * landmarkMs - nowMs) / halfLifeMs);
+    return (this.#demand / hourWeights[0]!) * 2 ** ((this.#octave * halfLifeMs - nowMs) / halfLifeMs);
   }
 
   /** p25 with its bounds. `n` as if now were the time of the newest sample: fading is the caller's (`fade`). */
@@ -118,81 +125,108 @@ export class Sketch {
   /** p25 of the last 7.5 to 15 min alone. */
   recent(nowMs: number): QuantileBounds {
     const age = Math.floor(nowMs / slotMs) - this.#slot;
-    if (this.count === 0 || age > 1) return bounds(new Buckets(), 0);
-    const buckets = age <= 0 ? Buckets.sum(this.#newer, 1, this.#older, 1, 0) : this.#newer;
+    if (this.count === 0 || age > 1) return noBounds;
+    const isBoth = age <= 0 && this.#older.size > 0;
+    const buckets = isBoth ? Buckets.sum(this.#newer, 0, this.#older, 0) : this.#newer;
     return bounds(buckets, buckets.total());
   }
 
-  #moveLandmark(day: number): void {
-    const factor = this.#factorAt(day);
-    this.#buckets = Buckets.sum(this.#buckets, factor, new Buckets(), 1, weightMin);
-    this.#sumSquares *= factor * factor;
-    this.#demand *= factor;
-    this.#landmark = day;
+  /** Six hours in which all weights are of one scale, counted from 1970. */
+  get #octave(): number {
+    return Math.floor(this.lastSeconds / octaveSeconds);
   }
 
-  #factorAt(landmark: number): number {
-    return 2 ** ((this.#landmark - landmark) * (landmarkMs / halfLifeMs));
+  get #slot(): number {
+    return Math.floor((this.lastSeconds * 1000) / slotMs);
   }
 
-  #turnTo(slot: number): void {
-    if (slot <= this.#slot) return;
-    this.#older = slot === this.#slot + 1 ? this.#newer : new Buckets();
+  /** Brings octave and slots to where a sample of this time belongs, unless they are already beyond. */
+  #advance(seconds: number): void {
+    if (this.count > 0 && seconds <= this.lastSeconds) return;
+    const [octave, slot] = [this.#octave, this.#slot];
+    this.lastSeconds = seconds;
+    if (this.count === 0) return;
+    const halvings = this.#octave - octave;
+    if (halvings > 0) {
+      this.#buckets = Buckets.sum(this.#buckets, halvings, noBuckets, 0);
+      this.#sumSquares = Math.fround(this.#sumSquares * 0.25 ** halvings);
+      this.#demand = Math.fround(this.#demand * 0.5 ** halvings);
+    }
+    if (this.#slot === slot) return;
+    this.#older = this.#slot === slot + 1 ? this.#newer : new Buckets();
     this.#newer = new Buckets();
-    this.#slot = slot;
   }
 
   #at(slot: number): Buckets {
-    return slot === this.#slot ? this.#newer : slot === this.#slot - 1 ? this.#older : new Buckets();
+    if (this.count === 0) return noBuckets;
+    return slot === this.#slot ? this.#newer : slot === this.#slot - 1 ? this.#older : noBuckets;
   }
 
   encode(): Uint8Array {
     const parts = [this.#buckets, this.#newer, this.#older];
     const entries = parts.reduce((sum, part) => sum + part.size, 0);
-    const bytes = new Uint8Array(headerBytes + 4 * entries + 2 * this.#buckets.size);
+    // Two bytes for an index, seven for a number at most.
+    const bytes = new Uint8Array(headerBytes + 5 * 7 + 9 * entries);
     const view = new DataView(bytes.buffer);
     view.setUint8(0, format);
-    for (const [i, part] of parts.entries()) view.setUint16(2 + 2 * i, part.size, true);
-    view.setUint16(8, this.#landmark, true);
-    view.setUint32(12, this.lastSeconds, true);
-    view.setUint32(16, this.count, true);
-    view.setUint32(20, this.failures, true);
-    view.setUint32(24, this.#slot, true);
-    view.setFloat64(28, this.#sumSquares, true);
-    view.setFloat64(36, this.#demand, true);
+    view.setUint32(1, this.lastSeconds, true);
+    view.setFloat32(5, this.#sumSquares, true);
+    view.setFloat32(9, this.#demand, true);
     let at = headerBytes;
-    for (const part of parts) {
-      for (let i = 0; i < part.size; i++, at += 2) view.setUint16(at, part.index[i]! - bucketMin, true);
+    for (const value of [this.count, this.failures, ...parts.map(({ size }) => size)]) at = putVarint(bytes, at, value);
+    for (const { index, weight, size } of parts) {
+      let before = bucketMin - 1;
+      for (let i = 0; i < size; i++) {
+        at = putVarint(bytes, at, index[i]! - before);
+        at = putVarint(bytes, at, Math.min(varintMax, weight[i]!));
+        before = index[i]!;
+      }
     }
-    for (let i = 0; i < this.#buckets.size; i++, at += 4) view.setFloat32(at, this.#buckets.weight[i]!, true);
-    for (const part of parts.slice(1)) {
-      for (let i = 0; i < part.size; i++, at += 2) view.setUint16(at, Math.min(65_535, part.weight[i]!), true);
-    }
-    return bytes;
+    return bytes.slice(0, at);
   }
 
   /** Throws ARTEFACT_CORRUPT unless `bytes` are a whole sketch that makes sense. */
   static decode(bytes: Uint8Array): Sketch {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    if (bytes.length < headerBytes || view.getUint8(0) !== format) throw corrupt('no sketch, or of another format');
-    const sizes = [view.getUint16(2, true), view.getUint16(4, true), view.getUint16(6, true)] as const;
-    const entries = sizes[0] + sizes[1] + sizes[2];
-    if (bytes.length !== headerBytes + 4 * entries + 2 * sizes[0]) throw corrupt('its length does not fit its header');
     const sketch = new Sketch();
-    sketch.#landmark = view.getUint16(8, true);
-    sketch.lastSeconds = view.getUint32(12, true);
-    sketch.count = view.getUint32(16, true);
-    sketch.failures = view.getUint32(20, true);
-    sketch.#slot = view.getUint32(24, true);
-    sketch.#sumSquares = view.getFloat64(28, true);
-    sketch.#demand = view.getFloat64(36, true);
-    const indexes = { at: headerBytes };
-    const weights = { at: headerBytes + 2 * entries };
-    sketch.#buckets = readBuckets(view, sizes[0], indexes, weights, 4);
-    sketch.#newer = readBuckets(view, sizes[1], indexes, weights, 2);
-    sketch.#older = readBuckets(view, sizes[2], indexes, weights, 2);
-    checkSums(sketch.count, sketch.#buckets.size, sketch.#sumSquares, sketch.#demand);
+    sketch.read(bytes, 0, bytes.length);
     return sketch;
+  }
+
+  /** Becomes the sketch that stands in bytes `from` to `end`, without allocation where it held as many buckets before. */
+  read(bytes: Uint8Array, from: number, end: number): void {
+    if (isFormat1(bytes, from, end)) this.#readFormat1(bytes.subarray(from, end));
+    else this.#readFormat2(bytes, from, end);
+    checkSums(this.count, this.#buckets.size, this.#sumSquares, this.#demand);
+  }
+
+  #readFormat2(bytes: Uint8Array, from: number, end: number): void {
+    if (end - from < headerBytes || bytes[from] !== format) throw corrupt('no sketch, or of another format');
+    this.lastSeconds = u32(bytes, from + 1);
+    this.#sumSquares = f32(bytes, from + 5);
+    this.#demand = f32(bytes, from + 9);
+    varints.bytes = bytes;
+    varints.at = from + headerBytes;
+    varints.end = end;
+    this.count = varints.next();
+    this.failures = varints.next();
+    const [sizeWhole, sizeNewer, sizeOlder] = [varints.next(), varints.next(), varints.next()];
+    readBuckets(this.#buckets, sizeWhole);
+    readBuckets(this.#newer, sizeNewer);
+    readBuckets(this.#older, sizeOlder);
+    if (this.count < 0 || this.failures < 0 || varints.at !== end) throw corrupt('its length does not fit its header');
+  }
+
+  #readFormat1(bytes: Uint8Array): void {
+    const { count, failures, lastSeconds, slot, ...rest } = readFormat1(bytes, octaveSeconds, hourWeights[0]!);
+    this.count = count;
+    this.failures = failures;
+    this.lastSeconds = lastSeconds;
+    this.#sumSquares = Math.fround(rest.sumSquares);
+    this.#demand = Math.fround(rest.demand);
+    this.#buckets = rest.buckets;
+    const isOfLast = slot === this.#slot;
+    this.#newer = isOfLast ? rest.newer : new Buckets();
+    this.#older = isOfLast ? rest.older : new Buckets();
   }
 }
 
@@ -202,44 +236,70 @@ export function fade(lastSeconds: number, nowMs: number): number {
   return beyondMs <= 0 ? 1 : 2 ** (-beyondMs / halfLifeMs);
 }
 
+/** One pass: the ranks rise from the lower bound to the upper one. */
 function bounds(buckets: Buckets, sumSquares: number): QuantileBounds {
   const total = buckets.total();
-  if (total === 0) return { ms: Number.NaN, lowMs: 0, highMs: Number.POSITIVE_INFINITY, n: 0 };
+  if (total === 0) return noBounds;
   const n = total ** 2 / sumSquares;
   const ranks = orderRanks(n, rankedQuantile);
   const count = Math.max(1, Math.round(n));
-  return {
-    ms: buckets.at(rankedQuantile * (total - sumSquares / total), total),
-    lowMs: ranks.low < 1 ? 0 : buckets.at(((ranks.low - 1) / count) * total, total),
-    highMs: ranks.high > count ? Number.POSITIVE_INFINITY : buckets.at(((ranks.high - 1) / count) * total, total),
-    n,
-  };
+  const last = bucketMs(buckets.index[buckets.size - 1]!);
+  const nudge = 1e-6 * total;
+  const lowAbove = ((ranks.low - 1) / count) * total + nudge;
+  const above = rankedQuantile * (total - sumSquares / total) + nudge;
+  const highAbove = ((ranks.high - 1) / count) * total + nudge;
+  let lowMs = ranks.low < 1 ? 0 : last;
+  let ms = last;
+  let highMs = ranks.high > count ? Number.POSITIVE_INFINITY : last;
+  let running = 0;
+  let before = 0;
+  for (let i = 0; i < buckets.size; i++) {
+    before = running;
+    running += buckets.weight[i]!;
+    if (ranks.low >= 1 && before <= lowAbove && running > lowAbove) lowMs = bucketMs(buckets.index[i]!);
+    if (before <= above && running > above) ms = bucketMs(buckets.index[i]!);
+    if (running <= highAbove) continue;
+    if (ranks.high <= count && before <= highAbove) highMs = bucketMs(buckets.index[i]!);
+    if (running > above) break;
+  }
+  return { ms, lowMs, highMs, n };
 }
 
-function readBuckets(
-  view: DataView,
-  size: number,
-  indexes: { at: number },
-  weights: { at: number },
-  width: 2 | 4,
-): Buckets {
-  const index = new Int16Array(size);
-  const weight = new Float32Array(size);
-  for (let i = 0; i < size; i++, indexes.at += 2, weights.at += width) {
-    const at = view.getUint16(indexes.at, true) + bucketMin;
-    if (at > bucketMax || (i > 0 && at <= index[i - 1]!)) throw corrupt('its buckets do not rise');
-    index[i] = at;
-    weight[i] = width === 4 ? view.getFloat32(weights.at, true) : view.getUint16(weights.at, true);
-    if (!(weight[i]! > 0 && weight[i]! < 1e30)) throw corrupt('a bucket has no weight');
+const varints = new Varints();
+const words = new DataView(new ArrayBuffer(4));
+
+function u32(bytes: Uint8Array, at: number): number {
+  return (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0;
+}
+
+function f32(bytes: Uint8Array, at: number): number {
+  words.setUint32(0, u32(bytes, at));
+  return words.getFloat32(0);
+}
+
+function readBuckets(into: Buckets, size: number): void {
+  if (!(size >= 0 && size <= bucketMax - bucketMin + 1)) throw corrupt('it has more buckets than there are');
+  into.size = 0;
+  into.reserve(size);
+  const { index, weight } = into;
+  let last = bucketMin - 1;
+  for (let i = 0; i < size; i++) {
+    const step = varints.next();
+    last += step;
+    if (step <= 0 || last > bucketMax) throw corrupt('its buckets do not rise');
+    const value = varints.next();
+    if (value <= 0) throw corrupt('a bucket has no weight');
+    index[i] = last;
+    weight[i] = value;
   }
-  return new Buckets(index, weight);
+  into.size = size;
 }
 
 function checkSums(count: number, buckets: number, sumSquares: number, demand: number): void {
   const empty = count === 0;
   if (empty !== (buckets === 0)) throw corrupt('its count does not fit its buckets');
-  if (!(empty ? sumSquares === 0 : sumSquares > 0 && sumSquares < 1e60)) throw corrupt('its sum of squares is none');
-  if (!(demand >= 0 && demand < 1e60)) throw corrupt('its demand is none');
+  if (!(empty ? sumSquares === 0 : sumSquares > 0 && sumSquares < 1e38)) throw corrupt('its sum of squares is none');
+  if (!(demand >= 0 && demand < 1e38)) throw corrupt('its demand is none');
 }
 
 function corrupt(why: string): OperatingError {
