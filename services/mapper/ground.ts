@@ -2,7 +2,7 @@
 import { type Address, formatPrefix, isLoopback, type Prefix } from '@ufes/core/ip.ts';
 import { distanceKm } from '@ufes/core/steering/base.ts';
 import { type Ground, groundOf, locationOf } from '@ufes/core/steering/build.ts';
-import type { CellPlace } from '@ufes/core/steering/cells.ts';
+import type { CellPlace, Cells } from '@ufes/core/steering/cells.ts';
 import type { Prior } from '@ufes/core/steering/estimate.ts';
 import { countryText, type Geoip } from '@ufes/geoip/geoip.ts';
 import { floorRttMs, priorRttMs } from '@ufes/geoip/prior.ts';
@@ -24,13 +24,18 @@ export function groundFrom(geoip: Geoip): Ground {
     { family: 6, hi: geoip.v6.hi, lo: geoip.v6.lo, value: geoip.v6.location },
     geoip.locations,
     geoip.label,
+    {
+      v4: { family: 4, hi: geoip.asn4.starts, lo: none, value: new Int32Array(geoip.asn4.asn) },
+      v6: { family: 6, hi: geoip.asn6.hi, lo: geoip.asn6.lo, value: new Int32Array(geoip.asn6.asn) },
+    },
   );
 }
 
-/** Where a cell is: distances to the PoPs, and the AS in a metro that it votes for. */
-export function placeOf(geoip: Geoip, ground: Ground, pops: Float32Array, prefix: Prefix): CellPlace {
+/** Where a cell is: distances to the PoPs, unless `known` has them, and the AS in a metro that it votes for. */
+export function placeOf(geoip: Geoip, ground: Ground, pops: Float32Array, prefix: Prefix, known?: Cells): CellPlace {
   const location = locationOf(ground, prefix.family, prefix.hi, prefix.lo);
-  const km = Float32Array.from({ length: pops.length / 3 }, (_, pop) => distanceKm(ground.places, location, pops, pop));
+  const length = known?.hasPlace(location) === true ? 0 : pops.length / 3;
+  const km = Float32Array.from({ length }, (_, pop) => distanceKm(ground.places, location, pops, pop));
   return { prefix, location, km, aggregate: isLoopback(prefix) ? undefined : aggregateOf(geoip, location, prefix) };
 }
 

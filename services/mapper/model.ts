@@ -10,7 +10,7 @@ import { createEstimates, type Estimates, estimatePlace } from '@ufes/core/steer
 import type { Evidence, PopEstimate } from '@ufes/core/steering/explanation.ts';
 import { tierNames } from '@ufes/core/steering/map.ts';
 import type { Current } from './builder.ts';
-import { aggregateOf, distancePrior, placeOf, placeText } from './ground.ts';
+import { placeOf, placeText } from './ground.ts';
 
 interface Belief {
   readonly cell: Prefix;
@@ -24,8 +24,8 @@ function beliefOf({ build, plan, geoip, ground }: Current, client: Address): Bel
   if (row >= 0) return { cell, location: build.cells.location[row]!, estimates: build.estimates(row) };
   const { location, km } = placeOf(geoip, ground, plan.popVectors, cell);
   const estimates = createEstimates(plan.pops.length);
-  const aggregate = build.cells.aggregateOf(aggregateOf(geoip, location, client));
-  estimatePlace(km, aggregate, build.aggregates, distancePrior, estimates);
+  const metro = ground.metros.ofPlace[location] ?? -1;
+  estimatePlace(km, metro, geoip.asn(client), build.tiers, estimates);
   return { cell, location, estimates };
 }
 

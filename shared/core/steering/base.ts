@@ -45,6 +45,8 @@ export interface Base {
   readonly rows: Rows;
   /** Place → all places as seen from there. */
   readonly tails: readonly Uint8Array[];
+  /** Place → row. */
+  readonly rowOfPlace: Int32Array;
   readonly v4: IntervalIndex;
   readonly v6: IntervalIndex;
 }
@@ -176,7 +178,7 @@ function winner(votes: Map<number, number>): number {
 
 /** Ranks the group's candidates for every place and cuts the address space by it. */
 export function buildBase(
-  folded: { readonly v4: PlaceRanges; readonly v6: PlaceRanges },
+  folded: { readonly v4: PlaceRanges; readonly v6: PlaceRanges; readonly spots: { readonly place: Int32Array } },
   places: Vectors,
   pops: Vectors,
   plan: GroupPlan,
@@ -196,12 +198,13 @@ export function buildBase(
   const cut = (ranges: PlaceRanges): IntervalIndex => {
     const list = new IntervalList(ranges.family, 1 << 16);
     for (let i = 0; i < ranges.hi.length; i++) {
-      const place = ranges.value[i]!;
-      list.push(ranges.hi[i]!, ranges.lo[i] ?? 0, place < 0 ? defaultRow : rowOfPlace[place]!);
+      const spot = ranges.value[i]!;
+      const row = spot < 0 ? defaultRow : rowOfPlace[folded.spots.place[spot]!]!;
+      list.push(ranges.hi[i]!, ranges.lo[i] ?? 0, row);
     }
     return list.index();
   };
-  return { rows, tails, v4: cut(folded.v4), v6: cut(folded.v6) };
+  return { rows, tails, rowOfPlace, v4: cut(folded.v4), v6: cut(folded.v6) };
 }
 
 /** Puts what stands behind the exact places into the order of the first one's tail. In place. */

@@ -145,12 +145,12 @@ describe('map', () => {
 
   function withEvidence(build: SteeringBuild, address: Address, which: 'iad' | 'lon' | 'few'): void {
     const cell = cellOf(address);
-    const km = new Float32Array(3).fill(3_000);
+    const km = new Float32Array(3).fill(800);
     const place = locationOf(build.input.ground, cell.family, cell.hi, cell.lo);
     const row = build.cells.add({ prefix: cell, location: place, km, aggregate: undefined });
     const [iad, lon] = which === 'lon' ? [300, 10] : [10, 300];
     for (const [pop, ms] of [iad, lon, 400].entries()) {
-      build.cells.setOwn(row, pop, measured(ms, which === 'few' ? 19 : 20), nowSeconds);
+      build.cells.setOwn(row, pop, measured(ms, which === 'few' ? 12 : 20), nowSeconds);
     }
   }
 
@@ -269,11 +269,11 @@ describe('map', () => {
     const inService = decodeMap(encodeMap(first.build(nowMs)));
     // Meanwhile the gain is gone, but London gains less than the margin: without the map, London would be first.
     const resumed = worldBuild();
-    evidence(resumed, 105);
+    evidence(resumed, 165);
     resumed.resume(inService);
     expect(rankingOf(resumed.build(nowMs + 1_000), prefix('192.0.2.0/24'))[0]).toBe(0);
     const fresh = worldBuild();
-    evidence(fresh, 105);
+    evidence(fresh, 165);
     expect(rankingOf(fresh.build(nowMs + 1_000), prefix('192.0.2.0/24'))[0]).toBe(1);
   });
 

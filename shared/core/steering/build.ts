@@ -11,6 +11,7 @@
 import {
   type Base,
   buildBase,
+  exactPlaces,
   foldRanges,
   type GroupPlan,
   IntervalList,
@@ -18,19 +19,31 @@ import {
   vectorsOf,
   withTail,
 } from './base.ts';
+import { CellTables } from './cell-table.ts';
 import { Cells } from './cells.ts';
-import { Aggregates, createEstimates, type Estimates, estimateCell, estimation, type Prior } from './estimate.ts';
-import { type CellTable, findInterval, type IntervalIndex, type MapGroup, noPop, type SteeringMap } from './map.ts';
+import { createEstimates, type Estimates, estimateCell, estimation, type Prior } from './estimate.ts';
+import { findInterval, type IntervalIndex, type MapGroup, noPop, type SteeringMap } from './map.ts';
+import { type PlaceGround, PlaceRankings } from './places.ts';
 import { type CellCosts, createCosts, RankStates } from './rank.ts';
 import { Rows } from './rows.ts';
+import { groupBy, metrosOf, SpotNumbers, spotRanges } from './spots.ts';
+import { Tiers } from './tiers.ts';
 
-export interface Coordinates {
+export interface Locations {
   readonly latitude: ArrayLike<number>;
   readonly longitude: ArrayLike<number>;
+  /** Any number by country; absent: no borders are known. */
+  readonly country?: ArrayLike<number>;
 }
 
-export interface Ground {
-  /** Folded to cells (`foldRanges`), with what was there before. */
+/** Ranges of ASes: `value` is the AS number, 0 or less for none. */
+export interface AsnRanges {
+  readonly v4: PlaceRanges;
+  readonly v6: PlaceRanges;
+}
+
+export interface Ground extends PlaceGround {
+  /** Spots, folded to cells (`foldRanges`), with what was there before. */
   readonly v4: PlaceRanges;
   readonly v6: PlaceRanges;
   /** Unit vectors by location id (`vectorsOf`). */
@@ -39,21 +52,34 @@ export interface Ground {
   readonly label: string;
 }
 
-/** Prepares GeoIP data, once an edition. Takes about a second for 3.7 M ranges. */
-export function groundOf(v4: PlaceRanges, v6: PlaceRanges, locations: Coordinates, label: string): Ground {
-  return {
-    v4: foldRanges(v4),
-    v6: foldRanges(v6),
-    places: vectorsOf(locations.latitude, locations.longitude),
-    label,
-  };
+/** Prepares GeoIP data, once an edition. Takes some seconds for 3.7 M ranges. */
+export function groundOf(
+  v4: PlaceRanges,
+  v6: PlaceRanges,
+  locations: Locations,
+  label: string,
+  asns?: AsnRanges,
+): Ground {
+  const places = vectorsOf(locations.latitude, locations.longitude);
+  const numbers = new SpotNumbers();
+  const [folded4, folded6] = [v4, v6].map((ranges) =>
+    foldRanges(spotRanges(ranges, ranges.family === 4 ? asns?.v4 : asns?.v6, numbers)),
+  ) as [PlaceRanges, PlaceRanges];
+  const spots = numbers.spots();
+  const metros = metrosOf(locations.latitude, locations.longitude, locations.country, places);
+  const metroOfSpot = spots.place.map((place) => metros.ofPlace[place]!);
+  return { v4: folded4, v6: folded6, places, label, spots, metros, spotsOfMetro: groupBy(metroOfSpot, metros.count) };
 }
 
-/** Location of a cell, -1 for none: the one the base ranks it by. */
-export function locationOf(ground: Ground, family: 4 | 6, hi: number, lo: number): number {
+/** Spot of a cell, -1 for none: the one that the base ranks it by. */
+export function spotOf(ground: Ground, family: 4 | 6, hi: number, lo: number): number {
   const ranges = family === 4 ? ground.v4 : ground.v6;
-  const at = findInterval({ ...ranges, ranking: unused }, hi, lo);
-  return ranges.value[at]!;
+  return ranges.value[findInterval({ ...ranges, ranking: unused }, hi, lo)]!;
+}
+
+/** Location of a cell, -1 for none. */
+export function locationOf(ground: Ground, family: 4 | 6, hi: number, lo: number): number {
+  return ground.spots.place[spotOf(ground, family, hi, lo)] ?? -1;
 }
 const unused = new Uint32Array(0);
 
@@ -76,7 +102,10 @@ export function baseKey(plan: GroupPlan, popVectors: Float32Array): string {
 
 interface Group {
   readonly plan: GroupPlan;
+  /** By distance alone. */
   readonly base: Base;
+  /** By what others measured; absent where distance alone ranks. */
+  readonly places: PlaceRankings | undefined;
   readonly states: RankStates;
   readonly costs: CellCosts;
 }
@@ -84,24 +113,31 @@ interface Group {
 export class SteeringBuild {
   readonly input: BuildInput;
   readonly cells: Cells;
-  readonly aggregates: Aggregates;
+  readonly tiers: Tiers;
   readonly #groups: Group[];
-  /** Of all cells: entry row · pops + pop. */
-  #estimates: Estimates;
+  readonly #table: CellTables;
   readonly #scratch: Estimates;
+  /** By map PoP number, 1: its estimate goes into the map. */
+  readonly #shown: Uint8Array;
+  #builtAtMs = 0;
 
   constructor(input: BuildInput, cells = new Cells(input.pops.length)) {
     this.input = input;
     this.cells = cells;
-    this.aggregates = new Aggregates(cells);
-    this.#estimates = createEstimates(0);
+    this.tiers = new Tiers(cells, input.ground.metros, input.popVectors, input.prior);
+    this.#table = new CellTables(cells);
+    this.#shown = new Uint8Array(input.pops.length);
     this.#scratch = createEstimates(input.pops.length);
-    this.#groups = input.groups.map((plan) => ({
-      plan,
-      base: baseOf(input, plan),
-      states: new RankStates(plan.pops.length),
-      costs: createCosts(plan.pops.length),
-    }));
+    this.#groups = input.groups.map((plan) => {
+      const base = baseOf(input, plan);
+      return {
+        plan,
+        base,
+        places: plan.policy === 'geo' ? undefined : placesOf(input, plan, base, this.tiers),
+        states: new RankStates(plan.pops.length),
+        costs: createCosts(plan.pops.length),
+      };
+    });
   }
 
   /**
@@ -109,7 +145,9 @@ export class SteeringBuild {
    * than the base is owned since then. Call after the cells are there and before the first build.
    */
   resume(map: SteeringMap): void {
-    for (const { plan, base, states } of this.#groups) {
+    this.#settleTiers(this.cells.touchedRows());
+    for (const owner of this.#groups) {
+      const { plan, states } = owner;
       const group = map.groups.find(({ key }) => key === plan.key);
       if (group === undefined || plan.policy === 'geo') continue;
       const placeOf = plan.pops.map((pop) => this.input.pops[pop]!);
@@ -119,7 +157,7 @@ export class SteeringBuild {
         const ranking = this.#rankingIn(group, row).map((pop) => (pop === noPop ? noPop : toPlace[pop]!));
         const whole = ranking.length === states.width && new Set(ranking).size === states.width;
         if (!whole || ranking.some((place) => place >= states.width)) continue;
-        if (!equal(ranking, base.rows.row(this.#baseRow(base, row)))) states.own(row, ranking, map.createdAtMs);
+        if (!equal(ranking, this.#baseRanking(owner, row))) states.own(row, ranking, map.createdAtMs);
       }
     }
   }
@@ -128,11 +166,13 @@ export class SteeringBuild {
   build(nowMs: number, all = false): SteeringMap {
     const { cells, input } = this;
     const rows = this.#dueRows(all);
-    this.#reserve();
+    this.#builtAtMs = nowMs;
+    for (const { states } of this.#groups) states.reserve(cells.count);
     for (const row of rows) {
-      estimateCell(cells, row, this.aggregates, input.prior, nowMs, this.#scratch);
-      this.#keepEstimates(row);
+      estimateCell(cells, row, this.tiers, nowMs, this.#scratch);
+      this.#shown.fill(0);
       for (const group of this.#groups) this.#rank(group, row, nowMs);
+      this.#table.put(row, this.#scratch, this.#shown);
     }
     return {
       createdAtMs: nowMs,
@@ -140,23 +180,23 @@ export class SteeringBuild {
       sources: input.sources,
       geoip: input.ground.label,
       groups: this.#groups.map((group) => this.#mapGroup(group)),
-      cells: this.#cellTable(),
+      cells: this.#table.make(),
     };
   }
 
-  /** A view of a cell's estimates as of the last build that touched it. */
+  /** A cell's estimates as of the last build. */
   estimates(row: number): Estimates {
-    const { pops } = this.cells;
-    const part = <T extends Float32Array | Uint8Array>(column: T) => column.subarray(row * pops, (row + 1) * pops) as T;
-    const { ms, lowMs, highMs, n, tier } = this.#estimates;
-    return { ms: part(ms), lowMs: part(lowMs), highMs: part(highMs), n: part(n), tier: part(tier) };
+    const estimates = createEstimates(this.cells.pops);
+    estimateCell(this.cells, row, this.tiers, this.#builtAtMs, estimates);
+    return estimates;
   }
 
   /** Map PoP numbers, best first, that a group gives a cell: by the map as last built, and by distance alone. */
   rankings(group: number, row: number): { readonly steered: Uint8Array; readonly geo: Uint8Array } {
-    const { plan, base, states } = this.#groups[group]!;
-    const geo = base.rows.row(this.#baseRow(base, row));
-    const steered = states.owned[row] === 1 ? states.ranking(row) : geo;
+    const owner = this.#groups[group]!;
+    const { plan, base, states } = owner;
+    const geo = base.rows.row(this.#rowByDistance(base, row));
+    const steered = states.owned[row] === 1 ? states.ranking(row) : this.#baseRanking(owner, row);
     const numbers = (ranking: Uint8Array) => ranking.map((place) => plan.pops[place]!);
     return { steered: numbers(steered), geo: numbers(geo) };
   }
@@ -164,19 +204,33 @@ export class SteeringBuild {
   #dueRows(all: boolean): Iterable<number> {
     const { cells } = this;
     const touched = new Set(cells.takeTouched());
+    this.#settleTiers(touched);
     if (all) for (let row = 0; row < cells.count; row++) touched.add(row);
-    const aggregates = new Set<number>();
-    for (const row of touched) if (cells.aggregate[row]! >= 0) aggregates.add(cells.aggregate[row]!);
-    for (const aggregate of aggregates) {
-      if (this.aggregates.update(aggregate)) for (const row of cells.members[aggregate]!) touched.add(row);
-    }
     return touched;
   }
 
-  #rank({ plan, base, states, costs }: Group, row: number, nowMs: number): void {
+  /** Takes changed cells into what is believed of places, and ranks anew the places of which something else is believed. */
+  #settleTiers(rows: Iterable<number>): void {
+    const { cells, tiers, input } = this;
+    const { asn } = input.ground.spots;
+    for (let row = tiers.placed; row < cells.count; row++) {
+      const spot = this.#spotOf(row);
+      tiers.place(row, cells.location[row]!, asn[spot] ?? 0, cells.aggregate[row]! >= 0);
+    }
+    for (const row of rows) tiers.touch(row);
+    const told = tiers.update();
+    if (told.size > 0) for (const { places } of this.#groups) places?.update(told);
+  }
+
+  #rank(group: Group, row: number, nowMs: number): void {
+    const { plan, states, costs } = group;
     if (plan.policy === 'geo') return;
     this.#fillCosts(plan, row, costs);
-    states.rank(row, base.rows.row(this.#baseRow(base, row)), costs, this.cells.samples[row]!, nowMs);
+    const isDisputed = this.tiers.isDisputed(row);
+    const base = this.#baseRanking(group, row);
+    states.rank(row, base, costs, this.cells.samples[row]!, nowMs, isDisputed);
+    const ranking = states.owned[row] === 1 ? states.ranking(row) : base;
+    for (let i = 0; i < ranking.length && i < exactPlaces; i++) this.#shown[plan.pops[ranking[i]!]!] = 1;
   }
 
   /** Bounds are those of own evidence where there is enough of it: a gain is judged by what was measured. */
@@ -194,10 +248,22 @@ export class SteeringBuild {
     }
   }
 
-  #baseRow(base: Base, row: number): number {
+  /** What a cell is ranked by until its own evidence decides. */
+  #baseRanking({ places, base, plan }: Group, row: number): Uint8Array {
+    const spot = this.#spotOf(row);
+    if (places === undefined) return base.rows.row(this.#rowByDistance(base, row));
+    return spot < 0 ? Uint8Array.from(plan.defaultOrder) : places.ranking(spot);
+  }
+
+  #rowByDistance(base: Base, row: number): number {
     const { family, hi, lo } = this.cells;
     const index = family[row] === 4 ? base.v4 : base.v6;
     return index.ranking[findInterval(index, hi[row]!, lo[row]!)]!;
+  }
+
+  #spotOf(row: number): number {
+    const { family, hi, lo } = this.cells;
+    return spotOf(this.input.ground, family[row] === 4 ? 4 : 6, hi[row]!, lo[row]!);
   }
 
   /** Map PoP numbers in a ranking of another map. */
@@ -208,62 +274,17 @@ export class SteeringBuild {
     return group.rankings.subarray(at * group.width, (at + 1) * group.width);
   }
 
-  #mapGroup({ plan, base, states }: Group): MapGroup {
-    const rows = new Rows(plan.pops.length, base.rows);
+  #mapGroup({ plan, base, places, states }: Group): MapGroup {
+    const under = places?.index() ?? base;
+    const rows = new Rows(plan.pops.length, under.rows);
     const index = (family: 4 | 6): IntervalIndex => {
-      const ground = family === 4 ? base.v4 : base.v6;
+      const ground = family === 4 ? under.v4 : under.v6;
       const owned = this.cells.sorted(family).filter((row) => states.owned[row] === 1);
       const rankings = owned.map((row) => rows.intern(withTail(states.ranking(row), base.tails)));
       return overlay(ground, this.cells, owned, rankings);
     };
     const [v4, v6] = [index(4), index(6)];
     return { key: plan.key, width: plan.pops.length, rankings: rows.bytes().map((place) => plan.pops[place]!), v4, v6 };
-  }
-
-  #cellTable(): CellTable {
-    const { cells } = this;
-    const { pops } = cells;
-    const rows4 = cells.sorted(4);
-    const rows6 = cells.sorted(6);
-    const entries = (rows4.length + rows6.length) * pops;
-    const column = () => new Uint16Array(entries);
-    const [estimate, low, high, n] = [column(), column(), column(), column()];
-    const tier = new Uint8Array(entries);
-    const { ms, lowMs, highMs, n: samples, tier: tiers } = this.#estimates;
-    let to = 0;
-    for (const rows of [rows4, rows6]) {
-      for (const row of rows) {
-        for (let from = row * pops; from < (row + 1) * pops; from++, to++) {
-          estimate[to] = tenths(ms[from]!);
-          low[to] = tenths(lowMs[from]!);
-          high[to] = tenths(highMs[from]!);
-          n[to] = Math.min(65_535, Math.round(samples[from]!));
-          tier[to] = tiers[from]!;
-        }
-      }
-    }
-    return {
-      v4: rows4.map((row) => cells.hi[row]!),
-      v6hi: rows6.map((row) => cells.hi[row]!),
-      v6lo: rows6.map((row) => cells.lo[row]!),
-      ...{ estimate, low, high, n, tier },
-    };
-  }
-
-  #reserve(): void {
-    const { count, pops } = this.cells;
-    for (const { states } of this.#groups) states.reserve(count);
-    const old = this.#estimates;
-    if (old.ms.length >= count * pops) return;
-    this.#estimates = createEstimates(Math.max(count, 2 * (old.ms.length / Math.max(1, pops)), 64) * pops);
-    for (const name of ['ms', 'lowMs', 'highMs', 'n', 'tier'] as const) this.#estimates[name].set(old[name]);
-  }
-
-  #keepEstimates(row: number): void {
-    const at = row * this.cells.pops;
-    for (const name of ['ms', 'lowMs', 'highMs', 'n', 'tier'] as const) {
-      this.#estimates[name].set(this.#scratch[name], at);
-    }
   }
 }
 
@@ -274,9 +295,10 @@ function baseOf({ ground, popVectors, prior, bases }: BuildInput, plan: GroupPla
   return base;
 }
 
-/** Milliseconds → tenths in 16 bits; 65535 for none. */
-function tenths(ms: number): number {
-  return Number.isNaN(ms) || ms === Number.POSITIVE_INFINITY ? 65_535 : Math.min(65_534, Math.round(ms * 10));
+function placesOf({ ground, popVectors }: BuildInput, plan: GroupPlan, base: Base, tiers: Tiers): PlaceRankings {
+  return new PlaceRankings(ground, plan, popVectors, tiers, base.tails, (place) =>
+    base.rows.row(base.rowOfPlace[place]!),
+  );
 }
 
 /** The base with the rankings of some cells (rows in address order) laid over it. */

@@ -212,6 +212,11 @@ export class Cells {
     return own;
   }
 
+  /** Distances from there are known: `add` asks for none. */
+  hasPlace(location: number): boolean {
+    return this.#places.has(Math.max(location, -1));
+  }
+
   /** Where the row's distances begin in `km`. */
   kmFrom(row: number): number {
     return this.place[row]! * this.pops;
@@ -227,6 +232,11 @@ export class Cells {
     this.#touched = [];
     for (const row of touched) this.#isTouched[row] = 0;
     return touched;
+  }
+
+  /** The same, which then still counts as changed. */
+  touchedRows(): readonly number[] {
+    return this.#touched;
   }
 
   hasTouched(): boolean {

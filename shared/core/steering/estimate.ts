@@ -6,26 +6,45 @@
  *     θ = (n · x + κ · θ of the next coarser tier) / (n + κ)
  *
  *     1 prefix        own p25 of the cell
- *     2 asn-metro     median of the per-prefix p25s of one AS in one metro, one vote a prefix
- *     3 spatial       ⎫ take their place between 2 and 5 in `coarse` below
- *     4 country       ⎭
- *     5 prior         by distance
+ *     2 asn-metro     ⎫
+ *     3 spatial       ⎬ tiers.ts
+ *     5 prior         ⎭ by distance
  */
-import { orderRanks } from '../sketch/order.ts';
 import { fade, type QuantileBounds, type Sketch } from '../sketch/sketch.ts';
-import type { Cells } from './cells.ts';
+import type { Cells, OwnRow } from './cells.ts';
 import { Tier } from './map.ts';
+import type { Tiers } from './tiers.ts';
 
 export const estimation = {
-  /** κ: the prior counts as this many samples. */
-  shrinkage: 10,
-  /** Effective samples, rounded, from which a cell's own evidence may rank. */
-  ownN: 20,
-  /** Prefixes that an AS × metro estimate takes at least. */
+  /** κ: what is known of the place counts as this many samples. */
+  shrinkage: 0.3,
+  /**
+   * Effective samples, rounded, from which a cell's own evidence may rank: the least that has a bound on either side. 30
+   * beacons a day have some 19, since the older half of a day counts for a quarter.
+   */
+  ownN: 13,
+  /** Samples of the last quarter of an hour from which it may demote. */
+  recentN: 20,
+  /** Cells that an AS × metro estimate takes at least, and what the metro counts as beside them. */
   votes: 5,
-  /** Effective samples, rounded, that a vote takes: one stray sample is none. */
-  voteN: 5,
-} as const;
+  asnShrinkage: 2,
+  /** Cells that a metro's estimate takes at least: one of them alone moves a median of three no further than to its neighbour. */
+  metroVotes: 3,
+  metroShrinkage: 1,
+  /** Effective samples, rounded, that a vote takes. */
+  voteN: 2,
+  /** PoPs that a line known of no PoP counts as. */
+  lineShrinkage: 1,
+  /** Metros around that are taken in. */
+  spatialPlaces: 8,
+  /** Distance at which a metro counts half, kilometres; its weight across a border; the weight of the prior. */
+  spatialKm: 500,
+  spatialBorder: 0.3,
+  spatialPrior: 0.1,
+  /** How far the true p25 may lie below that of one sample: milliseconds, and of the sample. */
+  fewMs: 6,
+  fewShare: 0.15,
+};
 
 /** Tier 5, by distance in kilometres. Milliseconds. */
 export interface Prior {
@@ -61,120 +80,63 @@ export function statistic(
 ): { readonly own: QuantileBounds; readonly demoted: boolean } {
   const whole = sketch.ranked();
   const recent = sketch.recent(nowMs);
-  const demoted = Math.round(recent.n) >= estimation.ownN && recent.lowMs > whole.ms;
+  const demoted = Math.round(recent.n) >= estimation.recentN && recent.lowMs > whole.ms;
   return { own: demoted ? recent : whole, demoted };
 }
 
-/** Tier 2: medians by aggregate and PoP. */
-export class Aggregates {
-  readonly #cells: Cells;
-  readonly #medians: (readonly Vote[])[] = [];
-
-  constructor(cells: Cells) {
-    this.#cells = cells;
-  }
-
-  /** Counts the votes of an aggregate again. True when a median moved. */
-  update(aggregate: number): boolean {
-    const before = this.#medians[aggregate];
-    const after = this.#count(aggregate);
-    this.#medians[aggregate] = after;
-    return before === undefined
-      ? after.some(({ votes }) => votes > 0)
-      : after.some((vote, pop) => vote.ms !== before[pop]!.ms || vote.votes !== before[pop]!.votes);
-  }
-
-  /** Undefined when fewer than `estimation.votes` prefixes voted. */
-  median(aggregate: number, pop: number): Vote | undefined {
-    const vote = aggregate < 0 ? undefined : this.#medians[aggregate]?.[pop];
-    return vote !== undefined && vote.votes > 0 ? vote : undefined;
-  }
-
-  #count(aggregate: number): Vote[] {
-    const { first, entries, entryKind, entryPop, kind, p25, n, pops } = this.#cells;
-    const values = Array.from({ length: pops }, (): number[] => []);
-    for (const row of this.#cells.members[aggregate]!) {
-      const end = first[row]! + entries[row]!;
-      for (let at = first[row]!; at < end; at++) {
-        if (entryKind[at] !== kind[row] || Math.round(n[at]!) < estimation.voteN) continue;
-        values[entryPop[at]!]!.push(p25[at]!);
-      }
-    }
-    return values.map(voteOf);
-  }
-}
-
-function voteOf(values: readonly number[]): Vote {
-  if (values.length < estimation.votes) return none;
-  const sorted = Float32Array.from(values).sort();
-  const votes = sorted.length;
-  const ranks = orderRanks(votes, 0.5);
-  return {
-    votes,
-    ms: (sorted[(votes - 1) >> 1]! + sorted[votes >> 1]!) / 2,
-    lowMs: ranks.low < 1 ? 0 : sorted[ranks.low - 1]!,
-    highMs: ranks.high > votes ? Number.POSITIVE_INFINITY : sorted[ranks.high - 1]!,
-  };
-}
-
-interface Vote {
-  readonly votes: number;
-  readonly ms: number;
-  readonly lowMs: number;
-  readonly highMs: number;
-}
-const none: Vote = { votes: 0, ms: Number.NaN, lowMs: 0, highMs: Number.POSITIVE_INFINITY };
-
 /** Estimates of a measured cell into `out`. */
-export function estimateCell(
-  cells: Cells,
-  row: number,
-  aggregates: Aggregates,
-  prior: Prior,
-  nowMs: number,
-  out: Estimates,
-): void {
-  const { pops, aggregate, km } = cells;
-  const { n, p25, low, high, last } = cells.ownOf(row);
-  const place = cells.kmFrom(row);
+export function estimateCell(cells: Cells, row: number, tiers: Tiers, nowMs: number, out: Estimates): void {
+  const { pops } = cells;
+  const own = cells.ownOf(row);
+  const km = tiers.isDisputed(row) ? tiers.kmByNearest(own) : cells.km.subarray(cells.kmFrom(row));
+  const metro = tiers.isDisputed(row) ? -1 : tiers.metroOf(row);
+  const asn = tiers.asnOf(row);
+  for (let pop = 0; pop < pops; pop++) tiers.estimate(metro, asn, km[pop]!, pop, undefined, out);
+  const line = lineOf(own, out.ms);
   for (let pop = 0; pop < pops; pop++) {
-    coarse(km[place + pop]!, aggregates.median(aggregate[row]!, pop), prior, out, pop);
-    const samples = n[pop]! > 0 ? n[pop]! * fade(last[pop]!, nowMs) : 0;
+    if (line !== undefined) tiers.estimate(metro, asn, km[pop]!, pop, line, out);
+    const samples = own.n[pop]! > 0 ? own.n[pop]! * fade(own.last[pop]!, nowMs) : 0;
     out.n[pop] = samples;
     // Faded to nothing: what is left says no more than the coarser tiers.
-    if (samples >= 0.5) blend(out, pop, Tier.prefix, samples, p25[pop]!, low[pop]!, high[pop]!);
+    if (samples >= 0.5) blend(out, pop, samples, own.p25[pop]!, own.low[pop]!, own.high[pop]!);
   }
 }
 
-/** Estimates of a place without evidence of its own. `km` by PoP; `aggregate` -1 for none. */
-export function estimatePlace(
-  km: Float32Array,
-  aggregate: number,
-  aggregates: Aggregates,
-  prior: Prior,
-  out: Estimates,
-): void {
-  for (let pop = 0; pop < km.length; pop++) {
-    coarse(km[pop]!, aggregates.median(aggregate, pop), prior, out, pop);
-    out.n[pop] = 0;
+/** What a cell's round trips to all PoPs have in common beyond what is believed of its place. Undefined below two PoPs. */
+function lineOf({ n, p25 }: OwnRow, believedMs: Float32Array): number | undefined {
+  const differences: number[] = [];
+  for (let pop = 0; pop < n.length; pop++) {
+    if (Math.round(n[pop]!) < estimation.voteN || Number.isNaN(believedMs[pop]!)) continue;
+    differences.push(p25[pop]! - believedMs[pop]!);
   }
+  return differences.length < 2 ? undefined : shrunkMedian(differences);
 }
 
-function coarse(km: number, median: Vote | undefined, prior: Prior, out: Estimates, pop: number): void {
-  const known = !Number.isNaN(km);
-  out.tier[pop] = known ? Tier.prior : Tier.none;
-  out.ms[pop] = known ? prior.expectedMs(km) : Number.NaN;
-  out.lowMs[pop] = known ? prior.floorMs(km) : 0;
-  out.highMs[pop] = known ? prior.ceilingMs(km) : Number.POSITIVE_INFINITY;
-  if (median !== undefined) blend(out, pop, Tier.asnMetro, median.votes, median.ms, median.lowMs, median.highMs);
+/** A median of few is drawn to nothing. */
+export function shrunkMedian(values: readonly number[]): number {
+  return (medianOf(values) * values.length) / (values.length + estimation.lineShrinkage);
 }
 
-/** Takes finer evidence into the estimate. An interval that the finer evidence cannot give stays that of the coarser. */
-function blend(out: Estimates, pop: number, tier: number, n: number, ms: number, lowMs: number, highMs: number): void {
+export function medianOf(values: readonly number[]): number {
+  const sorted = Float64Array.from(values).sort();
+  const { length } = sorted;
+  return length === 0 ? 0 : (sorted[(length - 1) >> 1]! + sorted[length >> 1]!) / 2;
+}
+
+/** Estimates of a place without evidence of its own. `km` by PoP; `metro` -1 and `asn` 0 for none. */
+export function estimatePlace(km: Float32Array, metro: number, asn: number, tiers: Tiers, out: Estimates): void {
+  for (let pop = 0; pop < km.length; pop++) tiers.estimate(metro, asn, km[pop]!, pop, undefined, out);
+}
+
+/** Takes a cell's own evidence into the estimate. A bound that few samples cannot give is drawn from the coarser one. */
+function blend(out: Estimates, pop: number, n: number, ms: number, lowMs: number, highMs: number): void {
   const parent = out.ms[pop]!;
   const theta = Number.isNaN(parent) ? ms : (n * ms + estimation.shrinkage * parent) / (n + estimation.shrinkage);
+  // p25 of few samples: how far below it the true one may lie falls with their number. One alone may be a stray.
+  const below = ms - (estimation.fewMs + estimation.fewShare * ms) / Math.sqrt(Math.max(1, n));
+  const fewLow = Math.max(0, n < 1.5 && !Number.isNaN(parent) ? Math.min(below, out.lowMs[pop]!) : below);
   out.ms[pop] = theta;
-  out.lowMs[pop] = Math.min(theta, lowMs > 0 ? lowMs : Math.min(ms, out.lowMs[pop]!));
+  out.lowMs[pop] = Math.min(theta, lowMs > 0 ? lowMs : fewLow);
   out.highMs[pop] = Math.max(theta, highMs < Number.POSITIVE_INFINITY ? highMs : Math.max(ms, out.highMs[pop]!));
-  out.tier[pop] = tier;
+  out.tier[pop] = Tier.prefix;
 }

@@ -36,11 +36,11 @@ describe('the first decision', () => {
     expect(ranking(made)).toBe('base');
   });
 
-  test('takes 20 samples, rounded', () => {
+  test('takes 13 samples, rounded', () => {
     const made = states();
-    made.rank(0, base, costs([180, 75, 300], { n: 19 }), 20, nowMs);
+    made.rank(0, base, costs([180, 75, 300], { n: 12 }), 20, nowMs);
     expect(ranking(made)).toBe('base');
-    made.rank(0, base, costs([180, 75, 300], { n: 20 }), 20, nowMs);
+    made.rank(0, base, costs([180, 75, 300], { n: 13 }), 20, nowMs);
     expect(ranking(made)).toEqual([1, 0, 2]);
   });
 

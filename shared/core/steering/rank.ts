@@ -78,10 +78,20 @@ export class RankStates {
     this.#forget(row);
   }
 
-  /** Ranks a cell on its costs. `base` is the ranking without own evidence; `samples` only tells fresh from old. */
-  rank(row: number, base: Uint8Array, costs: CellCosts, samples: number, nowMs: number): void {
+  /**
+   * Ranks a cell on its costs. `base` is the ranking without own evidence; `samples` only tells fresh from old;
+   * `isDisputed`: the base ranks another place than the cell's, so anything measured is better.
+   */
+  rank(row: number, base: Uint8Array, costs: CellCosts, samples: number, nowMs: number, isDisputed = false): void {
     if (this.owned[row] === 1) this.#keepOrMove(row, costs, samples, nowMs);
+    else if (isDisputed) this.#decideDisputed(row, base, costs, nowMs);
     else this.#decideFirst(row, base, costs, nowMs);
+  }
+
+  #decideDisputed(row: number, base: Uint8Array, costs: CellCosts, nowMs: number): void {
+    const ranking = Uint8Array.from(base);
+    order(ranking, costs, (gain) => gain > 0);
+    this.own(row, ranking, nowMs);
   }
 
   #decideFirst(row: number, base: Uint8Array, costs: CellCosts, nowMs: number): void {

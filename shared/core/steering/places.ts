@@ -1,0 +1,189 @@
+/**
+ * Rankings of what was not measured itself, place by place, and by AS where an AS has residuals of its own in a metro.
+ *
+ *     seat 0 … places − 1     a place                   what all spots of it follow
+ *     seat places …           a spot of an AS with residuals
+ *
+ * A seat begins with the ranking by distance. It leaves that when what others measured predicts a gain beyond a margin,
+ * and keeps what it has until another is better by the margin: what is unsure moves nobody to and fro.
+ * Only the seats of metros of which something else is believed are ranked anew.
+ */
+import { distanceKm, type GroupPlan, IntervalList, type PlaceRanges, withTail } from './base.ts';
+import { createEstimates, type Estimates, estimatePlace } from './estimate.ts';
+import type { IntervalIndex } from './map.ts';
+import { Rows } from './rows.ts';
+import type { Metros, Spots } from './spots.ts';
+import type { Tiers } from './tiers.ts';
+
+export const placing = {
+  /** A seat leaves its first choice for a gain beyond both, of that one's cost. */
+  gainMs: 5,
+  gainShare: 0.1,
+};
+
+export interface PlaceGround {
+  readonly v4: PlaceRanges;
+  readonly v6: PlaceRanges;
+  readonly places: Float32Array;
+  readonly spots: Spots;
+  readonly metros: Metros;
+  readonly spotsOfMetro: { readonly first: Uint32Array; readonly items: Uint32Array };
+}
+
+export class PlaceRankings {
+  readonly #ground: PlaceGround;
+  readonly #plan: GroupPlan;
+  readonly #popVectors: Float32Array;
+  readonly #tiers: Tiers;
+  readonly #tails: readonly Uint8Array[];
+  readonly #width: number;
+  readonly #byDistance: (place: number) => Uint8Array;
+  readonly #seatOfSpot: Int32Array;
+  #seats: number;
+  #rankings: Uint8Array;
+  readonly #estimates: Estimates;
+  readonly #km: Float32Array;
+  readonly #costs: Float64Array;
+  #index: { readonly rows: Rows; readonly v4: IntervalIndex; readonly v6: IntervalIndex } | undefined;
+
+  /** `byDistance`: the ranking of a place that evidence says nothing of. */
+  constructor(
+    ground: PlaceGround,
+    plan: GroupPlan,
+    popVectors: Float32Array,
+    tiers: Tiers,
+    tails: readonly Uint8Array[],
+    byDistance: (place: number) => Uint8Array,
+  ) {
+    this.#ground = ground;
+    this.#plan = plan;
+    this.#popVectors = popVectors;
+    this.#tiers = tiers;
+    this.#tails = tails;
+    this.#byDistance = byDistance;
+    this.#width = plan.pops.length;
+    this.#seats = ground.places.length / 3;
+    this.#rankings = new Uint8Array(this.#seats * this.#width);
+    for (let place = 0; place < this.#seats; place++) this.#rankings.set(byDistance(place), place * this.#width);
+    this.#seatOfSpot = ground.spots.place.slice();
+    const pops = popVectors.length / 3;
+    this.#estimates = createEstimates(pops);
+    this.#km = new Float32Array(pops);
+    this.#costs = new Float64Array(this.#width);
+  }
+
+  /** Ranks what lies in these metros anew. True when a ranking changed. */
+  update(metros: Iterable<number>): boolean {
+    let changed = false;
+    for (const metro of metros) {
+      const { first, places } = this.#ground.metros;
+      for (let i = first[metro]!; i < first[metro + 1]!; i++)
+        changed = this.#rank(places[i]!, places[i]!, 0) || changed;
+      const asns = new Set(this.#tiers.asnsOf(metro));
+      const spots = this.#ground.spotsOfMetro;
+      for (let i = spots.first[metro]!; i < spots.first[metro + 1]!; i++) {
+        changed = this.#rankSpot(spots.items[i]!, asns) || changed;
+      }
+    }
+    if (changed) this.#index = undefined;
+    return changed;
+  }
+
+  /** Places in the group's candidates, best first. */
+  ranking(spot: number): Uint8Array {
+    return this.#row(this.#seatOfSpot[spot]!);
+  }
+
+  /** The address space by ranking; spots below zero follow `defaultOrder`. */
+  index(): { readonly rows: Rows; readonly v4: IntervalIndex; readonly v6: IntervalIndex } {
+    if (this.#index !== undefined) return this.#index;
+    const rows = new Rows(this.#width);
+    const nowhere = rows.intern(Uint8Array.from(this.#plan.defaultOrder));
+    const rowOfSeat = new Int32Array(this.#seats).fill(-1);
+    const cut = (ranges: PlaceRanges): IntervalIndex => {
+      const list = new IntervalList(ranges.family, 1 << 16);
+      for (let i = 0; i < ranges.hi.length; i++) {
+        const spot = ranges.value[i]!;
+        let row = nowhere;
+        if (spot >= 0) {
+          const seat = this.#seatOfSpot[spot]!;
+          if (rowOfSeat[seat]! < 0) rowOfSeat[seat] = rows.intern(this.#row(seat));
+          row = rowOfSeat[seat]!;
+        }
+        list.push(ranges.hi[i]!, ranges.lo[i] ?? 0, row);
+      }
+      return list.index();
+    };
+    this.#index = { rows, v4: cut(this.#ground.v4), v6: cut(this.#ground.v6) };
+    return this.#index;
+  }
+
+  #row(seat: number): Uint8Array {
+    return this.#rankings.subarray(seat * this.#width, (seat + 1) * this.#width);
+  }
+
+  #rankSpot(spot: number, asns: ReadonlySet<number>): boolean {
+    const { place, asn } = this.#ground.spots;
+    const seat = this.#seatOfSpot[spot]!;
+    const isApart = seat >= this.#ground.places.length / 3;
+    if (!asns.has(asn[spot]!)) {
+      this.#seatOfSpot[spot] = place[spot]!;
+      return isApart;
+    }
+    if (!isApart) this.#seatOfSpot[spot] = this.#addSeat(place[spot]!);
+    return this.#rank(this.#seatOfSpot[spot]!, place[spot]!, asn[spot]!) || !isApart;
+  }
+
+  #addSeat(place: number): number {
+    const seat = this.#seats++;
+    const bytes = this.#seats * this.#width;
+    if (bytes > this.#rankings.length) {
+      const wider = new Uint8Array(Math.ceil(bytes * 1.25));
+      wider.set(this.#rankings);
+      this.#rankings = wider;
+    }
+    this.#row(seat).set(this.#row(place));
+    return seat;
+  }
+
+  /** True when the seat's ranking changed. */
+  #rank(seat: number, place: number, asn: number): boolean {
+    const { pops, k, backboneMs } = this.#plan;
+    for (let pop = 0; pop < this.#km.length; pop++) {
+      this.#km[pop] = distanceKm(this.#ground.places, place, this.#popVectors, pop);
+    }
+    estimatePlace(this.#km, this.#ground.metros.ofPlace[place]!, asn, this.#tiers, this.#estimates);
+    for (let i = 0; i < pops.length; i++) this.#costs[i] = k * this.#estimates.ms[pops[i]!]! + backboneMs[i]!;
+    const row = this.#row(seat);
+    const before = row.slice();
+    const nearest = this.#byDistance(place)[0]!;
+    arrange(row, this.#costs, nearest);
+    withTail(row, this.#tails);
+    for (let i = 0; i < row.length; i++) if (row[i] !== before[i]) return true;
+    return false;
+  }
+}
+
+/**
+ * Puts a ranking in order where the gain is beyond the margin. One that left the nearest PoP goes back to that when it
+ * gains nothing any more. In place.
+ */
+export function arrange(ranking: Uint8Array, costs: Float64Array, nearest: number): void {
+  if (ranking[0] !== nearest && costs[nearest]! <= costs[ranking[0]!]!) moveUp(ranking, ranking.indexOf(nearest), 0);
+  for (let end = 1; end < ranking.length; end++) {
+    const own = costs[ranking[end]!]!;
+    let at = end;
+    while (at > 0 && beyondMargin(costs[ranking[at - 1]!]! - own, costs[ranking[at - 1]!]!)) at--;
+    moveUp(ranking, end, at);
+  }
+}
+
+function beyondMargin(gain: number, of: number): boolean {
+  return gain > Math.max(placing.gainMs, placing.gainShare * of);
+}
+
+function moveUp(ranking: Uint8Array, from: number, to: number): void {
+  const place = ranking[from]!;
+  ranking.copyWithin(to + 1, to, from);
+  ranking[to] = place;
+}
