@@ -10,6 +10,7 @@ import { OperatingError } from '@ufes/core/errors.ts';
 import { type Check, checkSettings, createCheck, fullCredit, holdMs, observe } from '@ufes/core/health.ts';
 import type { LiveView } from '@ufes/core/live.ts';
 import type { LiveEntry, Store } from '@ufes/core/ports.ts';
+import { seededRng } from '@ufes/core/seeded.ts';
 import { createDecision, decide } from '@ufes/core/steering/decide.ts';
 import { prepareService } from '@ufes/core/steering/prepare.ts';
 import { voteExpiryMs } from '@ufes/core/votes.ts';
@@ -82,7 +83,8 @@ export class Sim {
       clock: this.clock,
       log: silentLog,
       bus: this.#bus,
-      store: { live: this.#store() },
+      rng: seededRng('live feed'),
+      store: { live: this.#store(), history: { append: async () => {} } },
     } as unknown as ServiceContext;
     this.feed = createLiveFeed(context, own);
     const [first] = this.desired.services;

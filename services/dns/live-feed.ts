@@ -44,19 +44,23 @@ import { createPopVantage, type PopVantageInit, type Watched } from '@ufes/io/he
 import { readVotes } from '@ufes/io/health/votes.ts';
 import { rateLimited } from '@ufes/io/log.ts';
 import type { ServiceContext } from '@ufes/io/service.ts';
+import { createJournalKeeper, type Decisive, type JournalKeeper } from './live-journal.ts';
 import { createLiveKept, type LiveKept } from './live-kept.ts';
 import { createOrders, type Orders } from './orders.ts';
 
-type Parts = Pick<ServiceContext, 'config' | 'state' | 'node' | 'clock' | 'log' | 'bus' | 'store'>;
+type Parts = Pick<ServiceContext, 'config' | 'state' | 'node' | 'clock' | 'log' | 'bus' | 'store' | 'rng'>;
 
 /** Weeks change on Mondays, as 1970-01-01 was a Thursday. */
 const weekMs = 7 * 86_400_000;
 const mondayMs = 4 * 86_400_000;
 
+/** Versions that answers are made of now. */
+export type AppliedVersions = () => Decisive['applied'];
+
 export interface LiveFeed extends Component {
   /** Forces and drains. */
   readonly orders: Orders;
-  /** After an order was given: into the very next answer. */
+  /** After an order was given: into the very next answer. After tables were swapped: into the journal. */
   refresh(): void;
   /** The view of these PoPs and services, by their numbers, kept up to date from now on. The same lists give the same view. */
   follow(desired: Watched): LiveView;
@@ -74,8 +78,12 @@ export interface LiveFeed extends Component {
   readAgeMs(): number | undefined;
 }
 
-export function createLiveFeed(context: Parts, attempt?: PopVantageInit['attempt']): LiveFeed {
-  return new Feed(context, attempt);
+export function createLiveFeed(
+  context: Parts,
+  attempt?: PopVantageInit['attempt'],
+  applied: AppliedVersions = () => ({}),
+): LiveFeed {
+  return new Feed(context, attempt, applied);
 }
 
 class Feed implements LiveFeed {
@@ -86,6 +94,8 @@ class Feed implements LiveFeed {
   readonly #settings;
   readonly #vantage;
   readonly #kept: LiveKept;
+  readonly #journal: JournalKeeper;
+  readonly #applied: AppliedVersions;
   readonly #limit;
   #desired: Watched = { pops: [], services: [] };
   #rows: ReadonlyMap<string, number> = new Map();
@@ -106,8 +116,10 @@ class Feed implements LiveFeed {
   #readAgain = false;
   #onResult: () => void = () => {};
 
-  constructor(context: Parts, attempt: PopVantageInit['attempt']) {
+  constructor(context: Parts, attempt: PopVantageInit['attempt'], applied: AppliedVersions) {
     const { clock, log, state, node } = context;
+    this.#applied = applied;
+    this.#journal = createJournalKeeper(context);
     this.#context = context;
     this.#settings = checkSettings(context.config.probes.health);
     this.#limit = rateLimited(10_000, () => clock.monotonicMs());
@@ -143,6 +155,7 @@ class Feed implements LiveFeed {
     await this.#reading;
     await this.#vantage.stop();
     await this.#kept.flush();
+    await this.#journal.flush();
   }
 
   async #takeKept(): Promise<void> {
@@ -332,6 +345,15 @@ class Feed implements LiveFeed {
       nowMs,
     );
     this.#kept.keep(this.#verdicts, this.#external.values());
+    this.#journal.note({
+      view: this.#view,
+      numbered: this.#desired,
+      cells: this.#cells.values(),
+      verdicts: this.#verdicts,
+      own,
+      orders: this.orders,
+      applied: this.#applied(),
+    });
   }
 
   refresh(): void {

@@ -10,6 +10,7 @@ import { createCookieKeys } from '@ufes/core/dns/cookie.ts';
 import { limits } from '@ufes/core/limits.ts';
 import { liveState } from '@ufes/core/live.ts';
 import { mapHeadBytes } from '@ufes/core/steering/map.ts';
+import { formatVersion } from '@ufes/core/version.ts';
 import { followArtefact } from '@ufes/io/artefact.ts';
 import { stepBack } from '@ufes/io/priority.ts';
 import type { ServiceContext, ServiceMain } from '@ufes/io/service.ts';
@@ -28,6 +29,7 @@ import { ProbeQueries, RecentAnswers } from './recent.ts';
 import { addReplaceRoutes, takeSockets } from './replace.ts';
 import { createRateTable } from './rrl.ts';
 import { createServing } from './serving.ts';
+import type { Tables } from './tables.ts';
 import { createThreads, type Threads, type ThreadsInit } from './threads.ts';
 import { addVerdictRoutes } from './verdicts.ts';
 import { Wire, wireOptions } from './wire.ts';
@@ -44,7 +46,7 @@ export const main: ServiceMain = (context) => {
   const shared = { cookieKeys, rates };
   const wire = new Wire(options, shared);
   const answerer = new Answerer({ clock, counters, recent, probes, wire });
-  const feed = createLiveFeed(context);
+  const feed = createLiveFeed(context, undefined, () => appliedVersions(answerer.tables));
   const { queryLog } = config.dns;
   const queries = queryLog && new QueryLog(resolve(context.configFolder, queryLog.file), log);
   const readers = { recent, probes, log: queries };
@@ -55,9 +57,18 @@ export const main: ServiceMain = (context) => {
     const why = answerer.tables === undefined ? 'no desired state yet' : open ? undefined : 'starting';
     context.ready(why === undefined, why);
   };
-  const map = followArtefact(context, 'map', serving.applyMap, { head: mapHeadBytes });
+  const map = followArtefact(
+    context,
+    'map',
+    async (payload, version, rest) => {
+      await serving.applyMap(payload, version, rest);
+      feed.refresh();
+    },
+    { head: mapHeadBytes },
+  );
   const desired = followArtefact(context, 'desired', (payload) => {
     serving.applyDesired(payload);
+    feed.refresh();
     tellReady();
   });
   const listeners = createListeners({
@@ -131,4 +142,11 @@ function threadsFor(
     return createThreads({ ...init, count: config.dns.threads ?? availableParallelism(), clock, log });
   log[config.dns.udp === 'dgram' ? 'info' : 'warn']({ why }, 'dns: UDP by node:dgram, one packet at a time');
   return undefined;
+}
+
+function appliedVersions(tables: Tables | undefined) {
+  return {
+    map: tables?.mapVersion && formatVersion(tables.mapVersion),
+    desired: tables && formatVersion(tables.desired.version),
+  };
 }

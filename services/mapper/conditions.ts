@@ -52,7 +52,7 @@ export class Conditions implements Component {
   async #read(): Promise<void> {
     const { store, log, clock } = this.#parts;
     try {
-      const kinds = ['vote/', 'drain/', 'load/', 'verdict/', 'release/', 'degraded/'];
+      const kinds = ['vote/', 'drain/', 'load/', 'verdict/', 'release/', 'degraded/', 'room/'];
       this.#entries = (await Promise.all(kinds.map((kind) => store.live.list(kind)))).flat();
       const votes = readVotes(this.#entries);
       this.#verdicts = tally(votes, [], this.#verdicts, this.#settings, clock.nowMs());
@@ -82,6 +82,13 @@ export class Conditions implements Component {
         return [id, { ...now, ...(load === undefined ? {} : { requestsPerSecond: load }) }];
       }),
     );
+  }
+
+  /** Shares of their cells that full PoPs keep, as the dns node that spoke last has them; the nodes step together. */
+  keeps(): Readonly<Record<string, number>> {
+    const told = this.#entries.filter(({ key }) => key.startsWith('room/'));
+    const newest = told.toSorted((a, b) => b.writtenAtMs - a.writtenAtMs)[0]?.value;
+    return typeof newest === 'object' && newest !== null ? (newest as Readonly<Record<string, number>>) : {};
   }
 
   /** Live key `release/map`: until when an operator lets pass what guardrails would hold. */

@@ -62,6 +62,7 @@ export class Publisher implements Component {
   readonly #judge = new Judge();
   readonly #effects: Effects;
   #toldAtMs = Number.NEGATIVE_INFINITY;
+  #recordedAtMs = 0;
 
   constructor(context: ServiceContext, raw: RawRing, metrics: MapperMetrics) {
     this.#context = context;
@@ -110,6 +111,12 @@ export class Publisher implements Component {
     return published;
   }
 
+  /** PoPs as they are now, by id, and the shares of their cells that full ones keep. */
+  async conditionsNow(desired: Pick<DesiredState, 'pops'>) {
+    await this.#conditions.read();
+    return { pops: this.#conditions.pops(desired), keeps: this.#conditions.keeps() };
+  }
+
   #judged({ map: after, plan, desired }: Draft, before: SteeringMap): Judgement {
     const { clock } = this.#context;
     const nowMs = clock.nowMs();
@@ -136,7 +143,9 @@ export class Publisher implements Component {
   }
 
   #record(kind: Publication['kind'], version?: Version): Publication {
-    const atMs = this.#context.clock.nowMs();
+    // Each has a time of its own: they are in order by it.
+    const atMs = Math.max(Math.floor(this.#context.clock.nowMs()), this.#recordedAtMs + 1);
+    this.#recordedAtMs = atMs;
     return { atMs, kind, ...(version && { version: formatVersion(version) }), reasons: [] };
   }
 

@@ -11,6 +11,8 @@ import { explain } from './commands/explain.ts';
 import { fail } from './commands/fail.ts';
 import { force } from './commands/force.ts';
 import { geoip } from './commands/geoip.ts';
+import { history } from './commands/history.ts';
+import { rollback } from './commands/rollback.ts';
 import { serviceCommand } from './commands/service.ts';
 import { status } from './commands/status.ts';
 import { up } from './commands/up.ts';
@@ -27,6 +29,8 @@ const commands: Record<string, Command> = {
   drain,
   undrain,
   verdict,
+  history,
+  rollback,
   geoip,
   dns,
   probe: serviceCommand('probe', 'measures'),

@@ -137,6 +137,8 @@ export const limits = {
     firstUnits: 100,
     /** Of demand away from estimates in service: more at once is rather a fault of ours than news of the network. */
     holdShare: 0.25,
+    /** What comes back to a PoP this long after it was to be left is no reason to hold: at 5% in 10 minutes, 60% of demand. */
+    backMs: 2 * 3_600_000,
     /** Of the cost of a cell, by raw samples. */
     worseMs: 25,
     /** Of what would move: where more than this is worse, the rest is not to be trusted either. */
@@ -157,6 +159,26 @@ export const limits = {
     measuredWaiting: 100,
     /** Entries of `ufes history`. */
     shown: 1_000,
+  },
+  plan: {
+    /** Clients × classes of names that are decided for: half a second a round. Beyond, every n-th client stands for n. */
+    decisions: 500_000,
+    /** Of many measured prefixes every n-th: a build of its own for these takes a second and some 100 MB. */
+    prefixes: 100_000,
+    /** Rounds of feedback (dns.feedbackMs each) until shares of full PoPs are taken to be steady: from 1 to 0 and back. */
+    roomSteps: 24,
+    /** Worse by more than this is harm. */
+    harmMs: 5,
+    /** Prefixes and countries that are listed. */
+    worst: 20,
+    countries: 60,
+    /** Predictions that wait for their configuration, so long at most. */
+    kept: 50,
+    keptMs: 7 * 86_400_000,
+    /** What happened is looked at when answers have run out and estimates have settled: so long after, and the longest TTL. */
+    measuredMs: 15 * 60_000,
+    /** The command waits so long: a build of a million prefixes takes ten seconds. */
+    askMs: 120_000,
   },
   probe: {
     /** A beacon of 5 targets × 3 fetches is under 2 kB. */
@@ -245,8 +267,12 @@ export const limits = {
     threadStepsForward: 10,
     /** The kernel's shortest turns: a batch of answers takes less, and whoever computes is put aside for it at once. */
     threadTurnUs: 100,
-    /** Of maps out of service a thread may hold so much before it collects them. */
-    mapsLeftBytes: 64 << 20,
+    /** Memory of maps that waits for the next ones: one is used in turn with that in service, one is for a thread that is late. */
+    spareMaps: 2,
+    /** So much more than a map takes is kept for it, since the next ones may be longer; not touched, it takes no memory. */
+    mapSlack: 0.25,
+    /** Memory of more than so many times what a map takes is not for it: it shrank for good. */
+    mapRoomMost: 4,
     /** Of nice, below the threads: maps and checks of health still get a quarter of a core that both want. */
     mainStepsBack: 5,
     /** An idle thread looks for orders this often; a busy one after each batch. */

@@ -8,11 +8,11 @@
  *     force/SLOT         PoP, state, pin, endsMs, id, glob, by, reason
  *     load/POP           per mille of capacity, now and then       own/TARGET         this node's vote: state
  *     votes/TARGET       state, votes counted, since (ms)          applied/KIND       version: `map`, `desired`
+ *     drain/POP          until (ms), by, reason
  *
  * Times that say how long something holds are whole seconds, at least 1 ms, and 0 beyond the longest TTL: to a TTL that is
  * the same, and a journal of promises that shrink stays short. Pure.
  */
-import type { DesiredState } from './desired.ts';
 import { limits } from './limits.ts';
 import {
   createLive,
@@ -47,7 +47,7 @@ import { targetOf } from './votes.ts';
 export type Fact = readonly (number | string)[];
 export type LiveFacts = ReadonlyMap<string, Fact>;
 
-/** The numbering of a view. */
+/** The numbering of a view: a DesiredState has it. */
 export type Numbered = {
   readonly pops: readonly { readonly id: string }[];
   readonly services: readonly { readonly id: string; readonly ttlSecondsMax: number }[];
@@ -106,7 +106,7 @@ export function loadsOf(live: LiveView, { pops }: Numbered): Map<string, number>
 }
 
 /** A view that answers like the one the facts are of. `desired`: the state that was applied then. */
-export function viewOf(facts: LiveFacts, desired: Pick<DesiredState, 'pops' | 'services'>): LiveView {
+export function viewOf(facts: LiveFacts, desired: Numbered): LiveView {
   const live = createLive(liveBuffer(desired.services.length));
   const pops = new Map(desired.pops.map(({ id }, number) => [id, number]));
   const rows = new Map(desired.services.map(({ id }, row) => [id, row]));

@@ -82,7 +82,9 @@ export function openHistory({ store, state }: Parts): History {
   async function verified(kind: ArtefactKind, row: HistoryRow): Promise<Uint8Array> {
     const sealed = await sealedOf(store, kind, row);
     const { publicKey } = ensureSigningKeys(join(state, 'keys'));
-    return unseal(kind, sealed, publicKey).payload;
+    const { version, payload } = unseal(kind, sealed, publicKey);
+    if (formatVersion(version) === row.key) return payload;
+    throw new OperatingError('ARTEFACT_CORRUPT', `${kind} ${row.key}: it says that it is ${formatVersion(version)}`);
   }
   const toMap = async (row: HistoryRow): Promise<MapThen> => ({
     version: parseVersion(row.key)!,

@@ -287,6 +287,54 @@ export function storeConformance(name: string, make: () => Promise<Fixture>): vo
       });
     });
 
+    describe('the past', () => {
+      const all = { fromMs: 0, bytes: 1e9 };
+      const append = (stream: string, atMs: number, key: string, size = 1, keep = all) =>
+        store.history.append(stream, { atMs, key, bytes: new Uint8Array(size).fill(atMs) }, keep);
+      const keys = async (stream: string, range: Parameters<typeof store.history.list>[1] = { limit: 100 }) =>
+        (await store.history.list(stream, range)).map(({ key }) => key);
+
+      test('comes back by key, and newest first by time, then key', async () => {
+        for (const [atMs, key] of [
+          [2, 'b'],
+          [1, 'z'],
+          [2, 'a'],
+          [3, '0'],
+        ] as const) {
+          await append('map', atMs, key);
+        }
+        await append('live/dns', 9, 'a');
+        expect(await keys('map')).toEqual(['0', 'b', 'a', 'z']);
+        expect(await keys('map', { fromMs: 2, toMs: 2, limit: 100 })).toEqual(['b', 'a']);
+        expect(await keys('map', { toMs: 2, limit: 1 })).toEqual(['b']);
+        const other = fixture.store(clock).history;
+        expect(await other.get('map', 'z')).toEqual({ atMs: 1, key: 'z', bytes: Uint8Array.of(1) });
+        expect(await other.get('live/dns', 'z')).toBeUndefined();
+        expect(await other.streams('live/')).toEqual(['live/dns']);
+        expect(await other.streams('')).toEqual(['live/dns', 'map']);
+      });
+
+      test('a row of the same key takes the place of the other', async () => {
+        await append('map', 1, 'a', 10);
+        await append('map', 5, 'a', 20);
+        expect(await keys('map')).toEqual(['a']);
+        expect((await store.history.get('map', 'a'))!.bytes).toHaveLength(20);
+        // Its size too: 20 and 20 fit into 40.
+        await append('map', 6, 'b', 20, { fromMs: 0, bytes: 40 });
+        expect(await keys('map')).toEqual(['b', 'a']);
+      });
+
+      test('is dropped from its oldest end, by age and by bytes, each stream by itself', async () => {
+        await append('publish', 1, 'a', 100);
+        for (let atMs = 1; atMs <= 5; atMs++) await append('map', atMs, String(atMs), 10);
+        await append('map', 6, '6', 10, { fromMs: 3, bytes: 1e9 });
+        expect(await keys('map')).toEqual(['6', '5', '4', '3']);
+        await append('map', 7, '7', 10, { fromMs: 0, bytes: 25 });
+        expect(await keys('map')).toEqual(['7', '6']);
+        expect(await keys('publish')).toEqual(['a']);
+      });
+    });
+
     test('audit entries come back newest first', async () => {
       for (const subject of ['a', 'b', 'c']) {
         await store.audit.append({ atMs: 5, actor: 'operator', action: 'fail', subject, detail: { pop: subject } });
@@ -333,6 +381,10 @@ export function storeConformance(name: string, make: () => Promise<Fixture>): vo
         () => store.secrets.remove('s'),
         () => store.audit.append({ atMs: 0, actor: 'a', action: 'b', subject: 'c', detail: null }),
         () => store.audit.list(1),
+        () => store.history.append('map', { atMs: 0, key: 'a', bytes: bytes('x') }, { fromMs: 0, bytes: 9 }),
+        () => store.history.get('map', 'a'),
+        () => store.history.list('map', { limit: 1 }),
+        () => store.history.streams(''),
       ];
       for (const call of calls) {
         await expect(call(), call.toString()).rejects.toThrow(OperatingError);

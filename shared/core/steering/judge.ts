@@ -6,7 +6,7 @@
  *            ├─ first           the cell has no estimate of its own in service: in stages, by a budget of their own
  *            └─ discretionary   in stages, unless all of them are held
  *
- *     held     too many contradict estimates in service; a PoP would be over its hard limit; too many are worse by raw
+ *     held     too many, but for those that come back to a PoP that was to be left; a PoP would be over its hard limit; too many are worse by raw
  *              samples; an operator rolled back (which holds first ones too)
  *
  * A single cell that is worse by raw samples stays, whatever the others do.
@@ -16,11 +16,11 @@
  */
 import type { Family } from '../ip.ts';
 import { limits } from '../limits.ts';
-import { bucketMs, bucketOf } from '../sketch/buckets.ts';
+import { bucketMax, bucketMin, bucketMs, bucketOf } from '../sketch/buckets.ts';
 import type { QuantileBounds } from '../sketch/sketch.ts';
 import { estimation } from './estimate.ts';
 import type { CellTable, SteeringMap } from './map.ts';
-import { Tier } from './map.ts';
+import { cellEntry, Tier } from './map.ts';
 import { type Compared, compareMaps, isSteered, type JudgedCells, type Unit, withRankingsOf } from './moves.ts';
 import type { MovedShares, PopLoad, Predicted, Reason } from './publication.ts';
 import { type Candidate, Stage } from './stage.ts';
@@ -91,9 +91,11 @@ export interface Judgement {
 }
 
 interface Move extends Went, Candidate {
+  /** Its number. */
+  readonly move: number;
   readonly kind: 'exempt' | 'first' | 'discretionary';
-  /** Estimates in service do not want it. */
-  readonly isAway: boolean;
+  /** To a PoP that was closed, degraded or too full lately: what left it comes back. */
+  readonly isBack: boolean;
 }
 
 const nothing: MovedShares = {
@@ -114,6 +116,9 @@ export class Judge {
   /** First estimates that wait for their turn: the map in service has them as estimates already, but not as moves. */
   #waiting: ReadonlySet<string> = new Set();
 
+  /** When a PoP was last one to leave, by id. */
+  readonly #leftAtMs = new Map<string, number>();
+
   /** What went before a restart. */
   adopt(atMs: number, discretionary: number): void {
     this.#discretionary.adopt(atMs, discretionary, 0);
@@ -121,6 +126,7 @@ export class Judge {
 
   judge(input: JudgeInput): Judgement {
     const { before, after, pops, nowMs } = input;
+    for (const id of before.pops) if (mustLeave(pops.get(id), input.hard)) this.#leftAtMs.set(id, nowMs);
     const compared = compareMaps(before, after, (pop) => pops.get(pop)?.isOpen ?? false);
     const { cells } = compared;
     if (compared.moves.length === 0) {
@@ -129,7 +135,10 @@ export class Judge {
       return { map, reasons: rolled ? [rolled] : [], moved: nothing, loads: [], went: [], worse: 0 };
     }
     const scene = new Scene(input, compared);
-    const moves = scene.moves((unit) => this.#waiting.has(nameOf(unit, cells)));
+    const moves = scene.moves(
+      (unit) => this.#waiting.has(nameOf(unit, cells)),
+      (pop) => nowMs - (this.#leftAtMs.get(pop) ?? Number.NEGATIVE_INFINITY) < limits.publish.backMs,
+    );
     const { worse, reasons } = scene.guards(moves);
     const of = (kind: Move['kind']) =>
       moves
@@ -162,6 +171,12 @@ function nameOf(
   { hi, lo, count4 }: JudgedCells,
 ): string {
   return `${key} ${cell < count4 ? 4 : 6} ${hi[cell]} ${lo[cell]}`;
+}
+
+/** Whoever is there is to go at once. */
+function mustLeave(pop: PopNow | undefined, hard: number): boolean {
+  if (pop === undefined || !pop.isOpen || pop.isDegraded === true) return true;
+  return (pop.requestsPerSecond ?? 0) > hard * pop.capacity;
 }
 
 function gainOf({ gainMs }: Went): number {
@@ -220,6 +235,10 @@ class Scene {
   /** Of demand, by which a cell's demand becomes its unit's share. */
   readonly #total: number;
   readonly #raw: RawLookup;
+  /** 1: a move's. */
+  readonly #wanted: Uint8Array;
+  /** Numbers of the compared PoPs in each map. */
+  readonly #numbers: { readonly before: Int16Array; readonly after: Int16Array };
   /** Requests a second, as moves are let go. */
   readonly #load = new Map<string, number>();
   readonly #loadBefore: ReadonlyMap<string, number>;
@@ -237,7 +256,10 @@ class Scene {
     this.#total = Math.max(1e-9, groups * this.#demand.reduce((sum, one) => sum + one, 0));
     const wanted = new Uint8Array(cells.count);
     for (const { cell } of moves) wanted[cell] = 1;
+    this.#wanted = wanted;
     this.#raw = input.raw?.(cells, wanted) ?? (() => undefined);
+    const numbersIn = ({ pops }: SteeringMap) => Int16Array.from(compared.pops, (id) => pops.indexOf(id));
+    this.#numbers = { before: numbersIn(input.before), after: numbersIn(input.after) };
     for (const [id, { requestsPerSecond }] of input.pops) {
       if (requestsPerSecond !== undefined) this.#load.set(id, requestsPerSecond);
     }
@@ -246,21 +268,28 @@ class Scene {
   }
 
   /** `waits`: it was a first estimate, and still is. */
-  moves(waits: (unit: Unit & { readonly key: string }) => boolean): Move[] {
+  moves(waits: (unit: Unit & { readonly key: string }) => boolean, isBack: (pop: string) => boolean): Move[] {
     const { after, pops, hard } = this.#input;
-    return this.#compared.moves.map((unit) => {
+    return this.#compared.moves.map((unit, move) => {
       const { key } = after.groups[unit.group]!;
       const share = this.#demand[unit.cell]! / this.#total;
-      const from = pops.get(unit.from);
-      const over = from !== undefined && (this.#loadBefore.get(unit.from) ?? 0) > hard * from.capacity;
-      const isExempt = from === undefined || !from.isOpen || from.isDegraded === true || over;
+      const isExempt = mustLeave(pops.get(unit.from), hard);
       const isFirst = this.#isFirst(unit) || waits({ ...unit, key });
       const kind = isExempt ? 'exempt' : isFirst ? 'first' : 'discretionary';
       const gainMs = this.#gain(after.cells, this.#compared.cells.after[unit.cell]!, after.pops, key, unit);
-      const isAway = kind === 'discretionary' && !(this.#gainInService(key, unit) > 0);
       const { hi, lo, count4 } = this.#compared.cells;
       const cell = { family: unit.cell < count4 ? 4 : 6, hi: hi[unit.cell]!, lo: lo[unit.cell]! } as const;
-      return { ...unit, ...cell, key, share, gainMs, kind, isAway, fits: () => this.#takeRoom(unit, share) };
+      return {
+        ...unit,
+        ...cell,
+        move,
+        key,
+        share,
+        gainMs,
+        kind,
+        isBack: isBack(unit.to),
+        fits: () => this.#takeRoom(unit, share),
+      };
     });
   }
 
@@ -269,16 +298,12 @@ class Scene {
     const { before } = this.#input;
     const row = this.#compared.cells.before[cell]!;
     if (row < 0 || !before.pops.includes(to)) return true;
-    const { length } = before.pops;
-    for (let at = row * length; at < (row + 1) * length; at++) {
+    for (const pop of before.pops.keys()) {
+      const at = cellEntry(before.cells, before.pops.length, row, pop);
+      if (at < 0) continue;
       if (before.cells.n[at]! >= estimation.ownN && before.cells.tier[at] === Tier.prefix) return false;
     }
     return true;
-  }
-
-  #gainInService(key: string, unit: Unit): number {
-    const { before } = this.#input;
-    return this.#gain(before.cells, this.#compared.cells.before[unit.cell]!, before.pops, key, unit);
   }
 
   /** What the move gains by a map's own estimates. */
@@ -319,7 +344,7 @@ class Scene {
     const rolled = rolledBackReason(this.#input);
     if (rolled !== undefined) reasons.push(rolled);
     if (this.#input.isReleased !== true) {
-      const away = tooMuchReason(others.filter(({ isAway }) => isAway));
+      const away = tooMuchReason(others.filter((one) => !one.isBack));
       if (away !== undefined) reasons.push(away);
       const bad = worseReason(new Set(others.filter((one) => worse.has(one))), others);
       if (bad !== undefined) reasons.push(bad);
@@ -360,17 +385,15 @@ class Scene {
 
   /** Client round trips over demand, before and with what went. */
   predicted(gone: ReadonlySet<Move>): Predicted {
-    const moves = [...this.#compared.moves];
-    const isGone = new Uint8Array(moves.length);
-    const numbers = new Map(moves.map((unit, i) => [`${unit.group} ${unit.cell}`, i]));
-    for (const { group, cell } of gone) isGone[numbers.get(`${group} ${cell}`)!] = 1;
+    const isGone = new Uint8Array(this.#compared.moves.length);
+    for (const { move } of gone) isGone[move] = 1;
     const [was, will] = [new Spread(), new Spread()];
-    this.#compared.forEach((cell, _group, fromNow, toNow, move) => {
-      const next = move >= 0 && isGone[move] === 1 ? toNow : fromNow;
-      const [a, b] = [this.#clientMs(cell, fromNow), next === fromNow ? undefined : this.#clientMs(cell, next)];
-      if (a === undefined || (next !== fromNow && b === undefined)) return;
+    this.#compared.forEach((cell, fromNow, toNow, move) => {
+      const a = this.#clientMs(cell, fromNow);
+      const b = move >= 0 && isGone[move] === 1 && toNow !== fromNow ? this.#clientMs(cell, toNow) : a;
+      if (Number.isNaN(a) || Number.isNaN(b)) return;
       was.add(a, this.#demand[cell]!);
-      will.add(b ?? a, this.#demand[cell]!);
+      will.add(b, this.#demand[cell]!);
     });
     return {
       meanBeforeMs: was.mean(),
@@ -381,31 +404,32 @@ class Scene {
     };
   }
 
-  #clientMs(cell: number, pop: string): number | undefined {
-    const raw = this.#raw(cell, pop);
+  /** By raw samples, else as the map in service estimates, else as the new one does; NaN: nobody knows. */
+  #clientMs(cell: number, pop: number): number {
+    if (pop < 0) return Number.NaN;
+    const raw = this.#wanted[cell] === 1 ? this.#raw(cell, this.#compared.pops[pop]!) : undefined;
     if (raw !== undefined) return raw.ms;
     const { before, after } = this.#input;
     const { cells } = this.#compared;
-    for (const [map, row] of [
-      [before, cells.before[cell]!],
-      [after, cells.after[cell]!],
-    ] as const) {
-      const ms = estimateOf(map.cells, row, map.pops, pop);
-      if (!Number.isNaN(ms)) return ms;
-    }
-    return undefined;
+    const known = estimateAt(before, cells.before[cell]!, this.#numbers.before[pop]!);
+    return Number.isNaN(known) ? estimateAt(after, cells.after[cell]!, this.#numbers.after[pop]!) : known;
   }
 }
 
+function estimateAt({ cells: { estimate }, pops }: SteeringMap, row: number, number: number): number {
+  const tenths = row < 0 || number < 0 ? none : estimate[row * pops.length + number]!;
+  return tenths === none ? Number.NaN : tenths / 10;
+}
+
 /** Demand-weighted round trips, to 1%. */
-class Spread {
-  readonly #weights = new Map<number, number>();
+export class Spread {
+  readonly #weights = new Float64Array(bucketMax - bucketMin + 1);
   weight = 0;
   #sum = 0;
 
   add(ms: number, weight: number): void {
-    const bucket = bucketOf(ms);
-    this.#weights.set(bucket, (this.#weights.get(bucket) ?? 0) + weight);
+    const at = bucketOf(ms) - bucketMin;
+    this.#weights[at] = this.#weights[at]! + weight;
     this.weight += weight;
     this.#sum += ms * weight;
   }
@@ -416,9 +440,9 @@ class Spread {
 
   quantile(quantile: number): number {
     let left = quantile * this.weight;
-    for (const bucket of [...this.#weights.keys()].sort((a, b) => a - b)) {
-      left -= this.#weights.get(bucket)!;
-      if (left <= 0) return bucketMs(bucket);
+    for (const [at, weight] of this.#weights.entries()) {
+      left -= weight;
+      if (weight > 0 && left <= 0) return bucketMs(at + bucketMin);
     }
     return 0;
   }
@@ -428,7 +452,7 @@ class Spread {
 function tooMuchReason(away: readonly Move[]): Reason | undefined {
   const share = away.reduce((sum, one) => sum + one.share, 0);
   const cells = new Set(away.map(({ cell }) => cell)).size;
-  if (share <= limits.publish.holdShare || cells <= 1) return undefined;
+  if (share <= limits.publish.holdShare + rounding || cells <= 1) return undefined;
   const text = `it would move ${percent(share)} of demand (${cells} cells) away from estimates in service; ${percent(limits.publish.holdShare)} is the most that goes unasked. \`ufes rollback --release\` lets it pass, in stages`;
   return { guard: 'too-much', text };
 }
@@ -445,12 +469,15 @@ function percent(share: number): string {
   return `${(100 * share).toFixed(1).replace(/\.0$/, '')}%`;
 }
 
-function estimateOf({ estimate }: CellTable, row: number, ids: readonly string[], pop: string): number {
+function estimateOf(table: CellTable, row: number, ids: readonly string[], pop: string): number {
   const number = row < 0 ? -1 : ids.indexOf(pop);
-  const tenths = number < 0 ? none : estimate[row * ids.length + number]!;
+  const at = number < 0 ? -1 : cellEntry(table, ids.length, row, number);
+  const tenths = at < 0 ? none : table.estimate[at]!;
   return tenths === none ? Number.NaN : tenths / 10;
 }
 const none = 65_535;
+/** Shares are sums of many. */
+const rounding = 1e-9;
 
 function demandOf({ before, after, demandOf: told }: JudgeInput, cells: JudgedCells): Float64Array {
   return Float64Array.from({ length: cells.count }, (_, cell) => {
@@ -462,7 +489,8 @@ function demandOf({ before, after, demandOf: told }: JudgeInput, cells: JudgedCe
 }
 
 /** Stands in for demand where requests are not counted: beacons are a sample of page views. */
-function samplesOf({ cells: { n }, pops }: SteeringMap, row: number): number {
+function samplesOf({ cells: { n, weight }, pops }: SteeringMap, row: number): number {
+  if (weight !== undefined) return 1 + weight[row]!;
   let sum = 1;
   for (let at = row * pops.length; at < (row + 1) * pops.length; at++) sum += n[at]!;
   return sum;

@@ -102,19 +102,16 @@ export function isSteered(group: MapGroup): boolean {
   return geoKey(group.key) !== group.key;
 }
 
-/** First choices by row: nominal, and the first that takes clients (`open` by id); '' for none. */
-function firsts(
-  map: SteeringMap,
-  group: MapGroup,
-  open: (pop: string) => boolean,
-): { nominal: string[]; now: string[] } {
+/** First choices by row, as numbers in `ids`: nominal, and the first that takes clients (`open` by id); -1 for none. */
+function firsts(map: SteeringMap, group: MapGroup, ids: readonly string[], open: (pop: string) => boolean) {
   const rows = group.rankings.length / group.width;
   const isOpen = map.pops.map(open);
-  const nominal = new Array<string>(rows);
-  const now = new Array<string>(rows);
+  const numbers = Int16Array.from(map.pops, (id) => ids.indexOf(id));
+  const nominal = new Int16Array(rows);
+  const now = new Int16Array(rows);
   for (let row = 0; row < rows; row++) {
     const first = group.rankings[row * group.width]!;
-    nominal[row] = map.pops[first] ?? '';
+    nominal[row] = numbers[first] ?? -1;
     let chosen = first;
     for (let i = 0; i < group.width; i++) {
       const pop = group.rankings[row * group.width + i]!;
@@ -123,51 +120,54 @@ function firsts(
       chosen = pop;
       break;
     }
-    now[row] = map.pops[chosen] ?? '';
+    now[row] = numbers[chosen] ?? -1;
   }
   return { nominal, now };
 }
 
 export interface Compared {
   readonly cells: JudgedCells;
+  /** PoPs of both maps, by the numbers that `forEach` tells. */
+  readonly pops: readonly string[];
   readonly moves: readonly Unit[];
-  /** Every unit that both maps rank, by what it goes to before and after; `moves` has the number of its entry or -1. */
-  forEach(visit: (cell: number, group: number, fromNow: string, toNow: string, move: number) => void): void;
+  /** Every unit that both maps rank: PoPs it goes to before and after, -1 for none, and the number of its move, or -1. */
+  forEach(visit: (cell: number, fromNow: number, toNow: number, move: number) => void): void;
 }
 
 /** Units of the groups that both maps have; a new group is no move. `open`: whether a PoP takes clients now. */
 export function compareMaps(before: SteeringMap, after: SteeringMap, open: (pop: string) => boolean): Compared {
   const cells = judgedCells(before, after);
   const byKey = new Map(before.groups.map((group) => [group.key, group]));
+  const pops = [...new Set([...before.pops, ...after.pops])];
   const pairs = after.groups.flatMap((group, number) => {
     const old = isSteered(group) ? byKey.get(group.key) : undefined;
     if (old === undefined) return [];
     const rows = { before: rankingRows(old, cells), after: rankingRows(group, cells) };
-    return [{ number, rows, before: firsts(before, old, open), after: firsts(after, group, open) }];
+    return [{ number, rows, old: firsts(before, old, pops, open), fresh: firsts(after, group, pops, open) }];
   });
   const moves: Unit[] = [];
-  const visitPairs = (
-    visit: (cell: number, group: number, from: string, to: string, fromNow: string, toNow: string) => void,
-  ) => {
-    for (const { number, rows, before: old, after: fresh } of pairs) {
-      for (let cell = 0; cell < cells.count; cell++) {
-        const [a, b] = [rows.before[cell]!, rows.after[cell]!];
-        visit(cell, number, old.nominal[a]!, fresh.nominal[b]!, old.now[a]!, fresh.now[b]!);
-      }
+  const idOf = (pop: number): string => pops[pop] ?? '';
+  for (const { number: group, rows, old, fresh } of pairs) {
+    for (let cell = 0; cell < cells.count; cell++) {
+      const [a, b] = [rows.before[cell]!, rows.after[cell]!];
+      if (old.nominal[a] === fresh.nominal[b] && old.now[a] === fresh.now[b]) continue;
+      const [from, to] = [idOf(old.nominal[a]!), idOf(fresh.nominal[b]!)];
+      moves.push({ cell, group, from, to, fromNow: idOf(old.now[a]!), toNow: idOf(fresh.now[b]!) });
     }
-  };
-  const isMove = (from: string, to: string, fromNow: string, toNow: string) => from !== to || fromNow !== toNow;
-  visitPairs((cell, group, from, to, fromNow, toNow) => {
-    if (isMove(from, to, fromNow, toNow)) moves.push({ cell, group, from, to, fromNow, toNow });
-  });
+  }
   return {
     cells,
+    pops,
     moves,
     forEach: (visit) => {
       let move = 0;
-      visitPairs((cell, group, from, to, fromNow, toNow) =>
-        visit(cell, group, fromNow, toNow, isMove(from, to, fromNow, toNow) ? move++ : -1),
-      );
+      for (const { number: group, rows, old, fresh } of pairs) {
+        for (let cell = 0; cell < cells.count; cell++) {
+          const [from, to] = [old.now[rows.before[cell]!]!, fresh.now[rows.after[cell]!]!];
+          const isMove = moves[move]?.cell === cell && moves[move]!.group === group;
+          visit(cell, from, to, isMove ? move++ : -1);
+        }
+      }
     },
   };
 }

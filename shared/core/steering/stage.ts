@@ -9,6 +9,9 @@
  * Pure; time comes in as a number.
  */
 
+/** Shares are sums of many. */
+const rounding = 1e-9;
+
 export interface Budget {
   readonly windowMs: number;
   /** Share of demand, 0 to 1. */
@@ -45,7 +48,7 @@ export class Stage {
   /** Those that go now, of candidates in the order of their urgency. */
   admit<T extends Candidate>(candidates: readonly T[], nowMs: number): T[] {
     const { share: budget, units } = this.#budget;
-    const isLarge = ({ share }: T) => share > budget;
+    const isLarge = ({ share }: T) => share > budget + rounding;
     let left = budget - this.spent(nowMs);
     let unitsLeft = units - this.#went.reduce((sum, one) => sum + one.units, 0);
     const isEmpty = this.#went.length === 0;
@@ -56,7 +59,7 @@ export class Stage {
     const gone: T[] = [];
     if (!isReserved) {
       for (const one of candidates) {
-        if (one.share > left && unitsLeft <= 0) continue;
+        if (one.share > left + rounding && unitsLeft <= 0) continue;
         if (!one.fits()) continue;
         gone.push(one);
         left -= one.share;
