@@ -14,15 +14,15 @@
  *
  * Bytes: "UFMAP\0" u16 format, u32 length of the JSON header, u32 length of the head, header (names, groups, section
  * offsets), then sections of little-endian arrays, 8-aligned. The head is what answers need; after it come the cells'
- * estimates, by far the most of a map, which may stay on disk and be read a row at a time. Format 1, which is still read,
- * has no head and no weights. Built by services/mapper; sealed and signed by shared/io/artefact.ts.
+ * estimates, by far the most of a map, which may stay on disk and be read a row at a time. Format 2, which is still read,
+ * has them for every PoP; format 1 has no head and no weights either. Built by services/mapper; sealed and signed by shared/io/artefact.ts.
  */
 import { OperatingError } from '../errors.ts';
 import { type Address, mask32 } from '../ip.ts';
 import { limits } from '../limits.ts';
 import { buildPrefixIndexInSlices, findByPrefix, isWorthIndexing, type Starts } from './prefix-index.ts';
 
-export const mapFormat = 2;
+export const mapFormat = 3;
 /** In a ranking row: no further PoP. */
 export const noPop = 255;
 
@@ -49,16 +49,20 @@ export interface MapGroup {
 }
 
 /**
- * Estimates of measured cells, row by row: entry cell · pops + pop. Times in tenths of a millisecond, 65535 = none. The
- * columns are empty where they stayed on disk; cellRow() reads either way.
+ * Estimates of measured cells, row by row: of the PoPs that a cell was measured at and those that come first for it, the
+ * entries `first[cell]` up to `first[cell + 1]`; where `first` is absent, of all PoPs: entry cell · pops + pop. Times in
+ * tenths of a millisecond, 65535 = none. The columns are empty where they stayed on disk; cellRow() reads any of these.
  */
 export interface CellTable {
   /** /24s, sorted, then /48s, sorted. */
   readonly v4: Uint32Array;
   readonly v6hi: Uint32Array;
   readonly v6lo: Uint32Array;
-  /** Sum of `n` over the PoPs, by cell; absent: to be summed. */
+  /** Sum of `n` over the PoPs, by cell; absent: to be summed, which takes all PoPs. */
   readonly weight?: Uint32Array | undefined;
+  readonly first?: Uint32Array | undefined;
+  /** By entry, rising in a row; with `first`. */
+  readonly pop?: Uint8Array | undefined;
   readonly estimate: Uint16Array;
   readonly low: Uint16Array;
   readonly high: Uint16Array;
@@ -146,8 +150,18 @@ function sectionsOf(map: SteeringMap): Section[] {
   return [...groups, v4, v6hi, v6lo, weight, ...columnsOf(map.cells), ...populationSections(map.population)];
 }
 
-function columnsOf({ estimate, low, high, n, tier }: CellTable): Section[] {
-  return [estimate, low, high, n, tier];
+function columnsOf({ estimate, low, high, n, tier, first = none, pop = noBytes }: CellTable): Section[] {
+  return [estimate, low, high, n, tier, first, pop];
+}
+
+const none = new Uint32Array(0);
+const noBytes = new Uint8Array(0);
+
+/** The entry of a PoP in a row that is in memory; -1: nothing is said of it. */
+export function cellEntry({ first, pop: pops }: CellTable, popCount: number, cell: number, pop: number): number {
+  if (first === undefined || pops === undefined) return cell * popCount + pop;
+  for (let at = first[cell]!; at < first[cell + 1]!; at++) if (pops[at] === pop) return at;
+  return -1;
 }
 
 function weightsOf({ v4, v6hi, n }: CellTable, pops: number): Uint32Array {
@@ -177,7 +191,7 @@ export function encodeMap(map: SteeringMap): Uint8Array {
     placed.set(section, offset);
     offset += (section.byteLength + 7) & ~7;
   };
-  for (const section of sections) if (!columns.includes(section)) place(section);
+  for (const section of sections) if (!columns.includes(section) || section.length === 0) place(section);
   const headEnd = offset;
   for (const column of columns) place(column);
   const table = sections.map((section): Header['sections'][number] => [
@@ -217,18 +231,30 @@ export function buildBuckets(map: SteeringMap): MapBuckets {
   return runThrough(buildBucketsInSlices(map));
 }
 
-/** The same in slices of less than a millisecond. */
-export function* buildBucketsInSlices(map: SteeringMap): Generator<undefined, MapBuckets> {
-  const buckets: (Int32Array | undefined)[] = [];
+/** The same in slices of less than a millisecond; `allocate` is asked once for all of them, for that many bytes or more. */
+export function* buildBucketsInSlices(
+  map: SteeringMap,
+  allocate = (bytes: number) => new SharedArrayBuffer(bytes),
+): Generator<undefined, MapBuckets> {
+  const indexes = map.groups.flatMap(({ v4, v6 }) => [v4, v6]);
   // Groups share lists: each is indexed once.
   const built = new Map<Uint32Array, Int32Array>();
-  for (const index of map.groups.flatMap(({ v4, v6 }) => [v4, v6])) {
-    const known = built.get(index.hi);
-    const own = known ?? (isWorthIndexing(index) ? yield* buildPrefixIndexInSlices(index) : undefined);
-    if (own !== undefined) built.set(index.hi, own);
-    buckets.push(own);
+  for (const index of indexes) {
+    if (built.has(index.hi) || !isWorthIndexing(index)) continue;
+    built.set(index.hi, yield* buildPrefixIndexInSlices(index));
   }
-  return buckets;
+  const words = [...built.values()].reduce((sum, own) => sum + own.length, 0);
+  const shared = words === 0 ? new Int32Array(0) : new Int32Array(allocate(4 * words), 0, words);
+  let at = 0;
+  for (const [starts, own] of built) {
+    for (let i = 0; i < own.length; i += checkSlice) {
+      shared.set(own.subarray(i, i + checkSlice), at + i);
+      yield;
+    }
+    built.set(starts, shared.subarray(at, at + own.length));
+    at += own.length;
+  }
+  return indexes.map(({ hi }) => built.get(hi));
 }
 
 function runThrough<T>(work: Generator<undefined, T>): T {
@@ -255,7 +281,8 @@ export function withBuckets(map: SteeringMap, buckets: MapBuckets): SteeringMap 
 export function mapHeadBytes(first: Uint8Array): number {
   if (first.length < prefixBytes) return Number.POSITIVE_INFINITY;
   const view = new DataView(first.buffer, first.byteOffset, first.byteLength);
-  return view.getUint16(6, true) === mapFormat ? view.getUint32(12, true) : Number.POSITIVE_INFINITY;
+  const format = view.getUint16(6, true);
+  return format === 2 || format === mapFormat ? view.getUint32(12, true) : Number.POSITIVE_INFINITY;
 }
 
 export interface DecodeOptions {
@@ -294,13 +321,11 @@ export function* decodeMapInSlices(
     if (found !== kind || offset % 8 !== 0 || (!staysOnDisk && body + offset + length * kind > bytes.length)) {
       throw corrupt(`section ${next - 1} does not fit`);
     }
-    if (isColumn && length !== entries) throw corrupt('cell table has columns of unequal length');
     return make(bytes.buffer, bytes.byteOffset + (staysOnDisk ? 0 : body + offset), staysOnDisk ? 0 : length);
   };
   const u8 = (isColumn = false) => take((b, at, n) => new Uint8Array(b, at, n), 1, isColumn);
   const u16 = (isColumn = false) => take((b, at, n) => new Uint16Array(b, at, n), 2, isColumn);
-  const u32 = () => take((b, at, n) => new Uint32Array(b, at, n), 4);
-  const none = new Uint32Array(0);
+  const u32 = (isColumn = false) => take((b, at, n) => new Uint32Array(b, at, n), 4, isColumn);
   const takeIndexes = (): Pick<MapGroup, 'v4' | 'v6'> => ({
     v4: { family: 4, hi: u32(), lo: none, ranking: u32() },
     v6: { family: 6, hi: u32(), lo: u32(), ranking: u32() },
@@ -314,12 +339,20 @@ export function* decodeMapInSlices(
   const keys = { v4: u32(), v6hi: u32(), v6lo: u32() };
   const count = keys.v4.length + keys.v6hi.length;
   if (keys.v6lo.length !== keys.v6hi.length) throw corrupt('cell table has keys of unequal length');
-  const entries = count * header.pops.length;
   const weight = format === 1 ? undefined : u32();
   if (weight !== undefined && weight.length !== count) throw corrupt('cell table has weights of unequal length');
+  const lengths = header.sections.slice(next, next + (format < 3 ? 5 : 7)).map(([, , length]) => length);
+  const isSparse = checkColumns(lengths, count, header.pops.length);
   const [estimate, low, high, n] = [u16(true), u16(true), u16(true), u16(true)];
   const columnsRead = { estimate, low, high, n, tier: u8(true) };
-  const cells: CellTable = { ...keys, ...(isWhole ? {} : { weight }), ...columnsRead };
+  const [first, pop] = format < 3 ? [none, noBytes] : [u32(true), u8(true)];
+  const cells: CellTable = {
+    ...keys,
+    ...(isWhole && !isSparse ? {} : { weight }),
+    ...columnsRead,
+    ...(isSparse ? { first, pop } : {}),
+  };
+  if (isSparse && isWhole && !checked) yield* checkRows(cells, header.pops.length);
   let population: Population | undefined;
   if (next < header.sections.length) {
     population = { ...takeIndexes(), family: u8(), hi: u32(), lo: u32() };
@@ -334,6 +367,32 @@ export function* decodeMapInSlices(
   };
 }
 
+/** Lengths of the cells' columns. True when not every PoP has its entry. */
+function checkColumns([estimate, ...others]: readonly number[], count: number, pops: number): boolean {
+  const [low, high, n, tier, first = 0, pop = 0] = others;
+  const isSparse = first > 0;
+  const even = [low, high, n, tier, ...(isSparse ? [pop] : [])].every((length) => length === estimate);
+  const fits = isSparse ? first === count + 1 : estimate === count * pops && pop === 0;
+  if (!even || !fits) throw corrupt('cell table has columns of unequal length');
+  return isSparse;
+}
+
+function* checkRows({ first = none, pop = noBytes }: CellTable, pops: number): Generator<undefined> {
+  const count = first.length - 1;
+  if (first[0] !== 0 || first[count] !== pop.length) throw corrupt('cell table has rows that do not fit');
+  for (let cell = 0; cell < count; cell++) {
+    const end = first[cell + 1]!;
+    if (end < first[cell]! || end - first[cell]! > pops || end > pop.length) {
+      throw corrupt('cell table has rows that do not fit');
+    }
+    for (let at = first[cell]!; at < end; at++) {
+      if (pop[at]! >= pops || (at > first[cell]! && pop[at]! <= pop[at - 1]!))
+        throw corrupt(`cell table: PoP ${pop[at]}`);
+    }
+    if (cell % (checkSlice / 8) === 0) yield;
+  }
+}
+
 /** Its header, and where its sections begin. */
 function openMap(bytes: Uint8Array): { header: Header; body: number; format: number } {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -341,7 +400,7 @@ function openMap(bytes: Uint8Array): { header: Header; body: number; format: num
     throw corrupt('no steering map');
   }
   const format = view.getUint16(6, true);
-  if (format !== mapFormat && format !== 1) throw corrupt(`map format ${format}, expected 1 to ${mapFormat}`);
+  if (!(format >= 1 && format <= mapFormat)) throw corrupt(`map format ${format}, expected 1 to ${mapFormat}`);
   const jsonAt = format === 1 ? 12 : prefixBytes;
   const jsonEnd = jsonAt + view.getUint32(8, true);
   const body = (jsonEnd + 7) & ~7;
@@ -349,25 +408,59 @@ function openMap(bytes: Uint8Array): { header: Header; body: number; format: num
   return { header: readHeader(bytes.slice(jsonAt, jsonEnd), format), body, format };
 }
 
-/** Estimates of one cell; undefined: they stayed on disk and cannot be read. */
-export function cellRow({ cells, pops, rest }: SteeringMap, cell: number): CellRow | undefined {
-  const from = cell * pops.length;
-  const { estimate, low, high, n, tier } = cells;
-  if (rest === undefined) {
-    const cut = (column: Uint16Array) => column.subarray(from, from + pops.length);
-    const tiers = tier.subarray(from, from + pops.length);
-    return { estimate: cut(estimate), low: cut(low), high: cut(high), n: cut(n), tier: tiers };
+/** Estimates of one cell by map PoP number; undefined: they stayed on disk and cannot be read. */
+export function cellRow(map: SteeringMap, cell: number): CellRow | undefined {
+  const { cells, pops, rest } = map;
+  if (rest !== undefined) return rowOnDisk(rest, cells.first !== undefined, cell, pops.length);
+  const { estimate, low, high, n, tier, first, pop } = cells;
+  const [from, to] =
+    first === undefined ? [cell * pops.length, (cell + 1) * pops.length] : [first[cell]!, first[cell + 1]!];
+  const [e, l, h, m] = [estimate, low, high, n].map((column) => column.subarray(from, to));
+  const row = { estimate: e!, low: l!, high: h!, n: m!, tier: tier.subarray(from, to) };
+  return pop === undefined ? row : spread(row, pop.subarray(from, to), pops.length);
+}
+
+function rowOnDisk(rest: MapRest, isSparse: boolean, cell: number, pops: number): CellRow | undefined {
+  // A copy of its own is aligned.
+  const read = (column: number, at: number, length: number) => rest.read(rest.columns[column]! + at, length)?.slice();
+  let [from, count] = [cell * pops, pops];
+  if (isSparse) {
+    const bytes = read(5, 4 * cell, 8);
+    if (bytes === undefined) return undefined;
+    const [start = 0, end = 0] = new Uint32Array(bytes.buffer, bytes.byteOffset, 2);
+    [from, count] = [start, end - start];
+    if (count < 0 || count > pops) return undefined;
   }
-  const read = (column: number, bytes: 1 | 2): Uint8Array | undefined =>
-    // A copy of its own is aligned.
-    rest.read(rest.columns[column]! + from * bytes, pops.length * bytes)?.slice();
   const words = [0, 1, 2, 3].flatMap((column) => {
-    const bytes = read(column, 2);
-    return bytes === undefined ? [] : [new Uint16Array(bytes.buffer, bytes.byteOffset, pops.length)];
+    const bytes = read(column, 2 * from, 2 * count);
+    return bytes === undefined ? [] : [new Uint16Array(bytes.buffer, bytes.byteOffset, count)];
   });
-  const tiers = read(4, 1);
-  if (words.length < 4 || tiers === undefined) return undefined;
-  return { estimate: words[0]!, low: words[1]!, high: words[2]!, n: words[3]!, tier: tiers };
+  const tier = read(4, from, count);
+  if (words.length < 4 || tier === undefined) return undefined;
+  const row = { estimate: words[0]!, low: words[1]!, high: words[2]!, n: words[3]!, tier };
+  if (!isSparse) return row;
+  const places = read(6, from, count);
+  return places?.every((pop) => pop < pops) === true ? spread(row, places, pops) : undefined;
+}
+
+/** Some PoPs' entries as a row of all. */
+function spread(row: CellRow, places: Uint8Array, pops: number): CellRow {
+  const column = () => new Uint16Array(pops).fill(65_535);
+  const all = {
+    estimate: column(),
+    low: column(),
+    high: column(),
+    n: new Uint16Array(pops),
+    tier: new Uint8Array(pops),
+  };
+  for (const [at, pop] of places.entries()) {
+    all.estimate[pop] = row.estimate[at]!;
+    all.low[pop] = row.low[at]!;
+    all.high[pop] = row.high[at]!;
+    all.n[pop] = row.n[at]!;
+    all.tier[pop] = row.tier[at]!;
+  }
+  return all;
 }
 
 /** Strangers' JSON: everything that is used later has its type. Whether sections fit is for `take`. */
@@ -395,7 +488,7 @@ function readHeader(json: Uint8Array, format: number): Header {
     throw corrupt('header names no PoPs or sources');
   if (!Array.isArray(groups) || !groups.every(isGroup)) throw corrupt('header has no groups');
   if (!Array.isArray(sections) || !sections.every(isSection)) throw corrupt('header has no sections');
-  const expected = 6 * groups.length + (format === 1 ? 8 : 9);
+  const expected = 6 * groups.length + [8, 9, 11][format - 1]!;
   if (sections.length !== expected && sections.length !== expected + populationParts) {
     throw corrupt('wrong number of sections');
   }
