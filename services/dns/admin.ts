@@ -7,23 +7,25 @@
  *     GET /probe-queries?since=MS         which resolver asked for which ID-POP name: {queries: ProbeQuery[]}
  */
 import type { DnsState } from '@ufes/core/dashboard.ts';
-import { Type, typeNumber } from '@ufes/core/dns/types.ts';
 import { OperatingError } from '@ufes/core/errors.ts';
 import { liveHoldMs, liveLoad, liveSince, liveState, liveStateNames } from '@ufes/core/live.ts';
 import type { Clock } from '@ufes/core/ports.ts';
-import type { ForceExplanation } from '@ufes/core/steering/explanation.ts';
 import { formatVersion } from '@ufes/core/version.ts';
 import type { ServiceContext } from '@ufes/io/service.ts';
+import type { AnswerAgain } from './again.ts';
 import type { Answerer } from './answer.ts';
-import { explain } from './explain.ts';
+import { explain, questionOf } from './explain-question.ts';
+import { knownNow } from './known.ts';
 import type { LiveFeed } from './live-feed.ts';
 import type { ProbeQueries, RecentAnswers } from './recent.ts';
 import type { Tables } from './tables.ts';
 
 export interface AdminInit {
   readonly admin: ServiceContext['admin'];
+  readonly node: string;
   readonly clock: Clock;
   readonly answerer: Answerer;
+  readonly again: AnswerAgain;
   readonly feed: LiveFeed;
   readonly recent: RecentAnswers;
   readonly probes: ProbeQueries;
@@ -33,19 +35,22 @@ export interface AdminInit {
   readonly gather: () => void;
 }
 
-export function addRoutes({ admin, clock, answerer, feed, recent, probes, listeners, gather }: AdminInit): void {
+export function addRoutes({
+  admin,
+  node,
+  clock,
+  answerer,
+  again,
+  feed,
+  recent,
+  probes,
+  listeners,
+  gather,
+}: AdminInit): void {
   admin.get<{ Querystring: Record<string, string | undefined> }>('/explain', (request) => {
-    const { name, client, resolver, type = 'A' } = request.query;
-    const number = typeNumber(type);
-    if (!name || (!client && !resolver)) {
-      throw new OperatingError('REQUEST_INVALID', '/explain wants name=, and client= or resolver=');
-    }
-    if (number === undefined || !steeredTypes.includes(number)) {
-      throw new OperatingError('REQUEST_INVALID', `type ${type} is not steered; A, AAAA, HTTPS and SVCB are`);
-    }
+    const question = questionOf(request.query);
     if (answerer.tables === undefined) throw new OperatingError('NOT_RUNNING', 'no desired state yet');
-    const question = { name, client: client || undefined, resolver: resolver || undefined, type: number };
-    const result = explain(answerer.tables, question, clock.nowMs(), (slot) => forceWords(feed, slot));
+    const result = explain(answerer.tables, question, knownNow(feed, node, clock.nowMs()), again);
     if (typeof result === 'string') throw new OperatingError('NOT_FOUND', result);
     return result;
   });
@@ -58,15 +63,6 @@ export function addRoutes({ admin, clock, answerer, feed, recent, probes, listen
     return { queries: probes.since(numberOf(request.query['since'])) };
   });
   admin.get('/state', () => ({ ...stateOf(answerer.tables, feed, clock.nowMs()), listeners }));
-}
-
-const steeredTypes: readonly number[] = [Type.A, Type.AAAA, Type.HTTPS, Type.SVCB];
-
-function forceWords({ orders }: LiveFeed, slot: number): Partial<ForceExplanation> | undefined {
-  const order = orders.at(slot);
-  if (order === undefined) return undefined;
-  const { key, glob = '', by, reason } = order;
-  return { id: key.slice('force/'.length), glob, actor: by, reason, untilMs: order.untilMs };
 }
 
 function numberOf(text: string | undefined): number {

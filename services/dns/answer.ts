@@ -330,7 +330,7 @@ export class Answerer {
   #explain(tables: Tables, node: ZoneNode, owner: Uint8Array | undefined, peer: Peer): Rcode {
     if (findPrefix(tables.explainClients, peer) === 0) return this.#fail(Rcode.refused, ExtendedError.prohibited);
     const { subnet } = this.#query.edns;
-    for (const rdata of explainText(tables, node.explains, subnet, peer, this.#clock.nowMs())) {
+    for (const rdata of explainText(tables, node, subnet, peer, this.#clock.nowMs())) {
       writeRecord(this.#writer, Section.answer, owner, Type.TXT, 0, rdata);
     }
     return Rcode.noError;

@@ -7,11 +7,11 @@ import type { SteeringMap } from '@ufes/core/steering/map.ts';
 import packet from 'dns-packet';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { explain } from './explain.ts';
 import {
   type Answer,
   buildMap,
   desiredState,
+  explained,
   type Harness,
   harness,
   type QueryInit,
@@ -186,7 +186,7 @@ describe('under every rule', () => {
     fc.assert(
       fc.property(anyRules, anyState, anyClient, fc.constantFrom(A!, AAAA!, HTTPS!), (rules, state, client, type) => {
         const one = worldOf(rules, state);
-        const said = explain(one.answerer.tables!, { name: 'www.shop.example', client, type }, 0);
+        const said = explained(one.answerer.tables!, { name: 'www.shop.example', client, type }, 0);
         if (typeof said === 'string') throw new Error(said);
         whys.add(said.why);
         const [address, length] = client.split('/');

@@ -3,8 +3,9 @@ import { type ClientSubnet, EcsFamily } from '@ufes/core/dns/ecs.ts';
 import { Type } from '@ufes/core/dns/types.ts';
 import { formatAddress, type Peer } from '@ufes/core/ip.ts';
 import type { Explanation, PopExplanation } from '@ufes/core/steering/explanation.ts';
-import { explainNode } from './explain.ts';
+import { explainNode, nothingKnown } from './explain.ts';
 import type { Tables } from './tables.ts';
+import type { ZoneNode } from './zones.ts';
 
 /** One string of a TXT record (RFC 1035 §3.3). */
 const stringBytes = 255;
@@ -14,15 +15,20 @@ const popsShown = 8;
 /** Rdata of the records. */
 export function explainText(
   tables: Tables,
-  service: number,
+  node: ZoneNode,
   subnet: ClientSubnet,
   peer: Peer,
   nowMs: number,
 ): Uint8Array[] {
-  const { v4, v6 } = tables.desired.services[service]!.candidates[0] ?? {};
+  const { v4, v6 } = tables.desired.services[node.explains]!.candidates[0] ?? {};
   const type = v4 === undefined && v6 !== undefined ? Type.AAAA : Type.A;
   const client = subnet.present && subnet.family !== EcsFamily.none ? `subnet /${subnet.source}` : 'resolver';
-  const said = explainNode(tables, { service, pinned: -1 }, { subnet, peer, type, client }, nowMs);
+  const said = explainNode(
+    tables,
+    { ...node, service: node.explains, pinned: -1 },
+    { subnet, peer, type, client },
+    nothingKnown('', nowMs),
+  );
   return [whole(said, peer), ...said.pops.slice(0, popsShown).map(onePop)].map(txt);
 }
 

@@ -1,18 +1,20 @@
 /**
  * Why a client gets its answer: the decision made again, by the same functions and tables that answer queries, and said
- * in words. A client is what a resolver would send as its subnet; an address stands for itself.
+ * in words.
  */
-import { type ClientSubnet, createClientChoice, createClientSubnet, EcsFamily, scopeOf } from '@ufes/core/dns/ecs.ts';
-import { createNameKey, lowerName, nameToWire, setNameKey } from '@ufes/core/dns/name.ts';
+import { type ClientSubnet, createClientChoice, scopeOf } from '@ufes/core/dns/ecs.ts';
+import { nameToText } from '@ufes/core/dns/name.ts';
 import { formatRdata } from '@ufes/core/dns/rdata.ts';
 import { Type, typeName } from '@ufes/core/dns/types.ts';
-import { addressBytes, cellOf, formatPrefix, type Peer, parsePeer, parsePrefix, prefixOf } from '@ufes/core/ip.ts';
+import { cellOf, formatAddress, formatPrefix, type Peer, prefixOf } from '@ufes/core/ip.ts';
 import {
   forceEndsMs,
   forcePinned,
   forcePop,
   forceState,
   LiveState,
+  liveFeedbackMs,
+  liveHoldMsFor,
   liveLoad,
   liveShed,
   liveSince,
@@ -27,10 +29,21 @@ import {
   evidenceNames,
   forceOn,
   passedNames,
+  TtlCause,
+  ttlCauseNames,
   Why,
   whyNames,
 } from '@ufes/core/steering/decide.ts';
-import type { Explanation, ForceExplanation, PopEstimate, PopExplanation } from '@ufes/core/steering/explanation.ts';
+import type {
+  DrainExplanation,
+  Explanation,
+  ForceExplanation,
+  HealthExplanation,
+  PopEstimate,
+  PopExplanation,
+  SaidExplanation,
+  TtlExplanation,
+} from '@ufes/core/steering/explanation.ts';
 import {
   type CellRow,
   cellRow,
@@ -42,42 +55,27 @@ import {
 } from '@ufes/core/steering/map.ts';
 import type { PreparedService } from '@ufes/core/steering/prepare.ts';
 import { formatVersion } from '@ufes/core/version.ts';
+import { targetOf } from '@ufes/core/votes.ts';
 import { placeAndDecide } from './place.ts';
 import type { SteeredService, Tables } from './tables.ts';
-import { Found, findName, type Lookup, type ZoneNode } from './zones.ts';
+import type { ZoneNode } from './zones.ts';
 
-export interface ExplainQuestion {
-  readonly name: string;
-  /** Address or prefix; absent: the resolver tells no subnet. */
-  readonly client?: string | undefined;
-  /** Address of the resolver; absent: the client asks itself. */
-  readonly resolver?: string | undefined;
-  /** Type number: A, AAAA, HTTPS or SVCB. */
-  readonly type: number;
+/** What a node knows of its live state beside the words that answers read. */
+export interface Known {
+  readonly node: string;
+  readonly atMs: number;
+  readonly past?: Explanation['past'];
+  force(slot: number): Partial<ForceExplanation> | undefined;
+  /** Of a PoP, or of POP/SERVICE. */
+  health(target: string): HealthExplanation | undefined;
+  drain(pop: string): DrainExplanation | undefined;
+  said(target: string): SaidExplanation | undefined;
 }
 
-/** What is known of the force in a slot, beside what live state says. */
-export type ForceWords = (slot: number) => Partial<ForceExplanation> | undefined;
-const noWords: ForceWords = () => undefined;
-
-/** The explanation, or why there is none. */
-export function explain(
-  tables: Tables,
-  question: ExplainQuestion,
-  nowMs: number,
-  words: ForceWords = noWords,
-): Explanation | string {
-  const node = findSteered(tables, question.name);
-  if (typeof node === 'string') return node;
-  const subnet = createClientSubnet();
-  const { client, resolver } = question;
-  const placed = client === undefined ? undefined : parseClient(client, subnet);
-  if (client !== undefined && placed === undefined) {
-    return `${JSON.stringify(client)} is neither an IP address nor a prefix such as 192.0.2.0/24`;
-  }
-  const peer = resolver === undefined ? placed : parsePeer(resolver);
-  if (peer === undefined) return `${JSON.stringify(resolver ?? '')} is no IP address of a resolver`;
-  return explainNode(tables, node, { subnet, peer, type: question.type, client: client ?? resolver! }, nowMs, words);
+/** Nothing beside them. */
+export function nothingKnown(node: string, atMs: number): Known {
+  const nothing = () => undefined;
+  return { node, atMs, force: nothing, health: nothing, drain: nothing, said: nothing };
 }
 
 export interface Query {
@@ -91,10 +89,9 @@ export interface Query {
 /** Of a steered name's node: the service's own, or a pinned one. */
 export function explainNode(
   tables: Tables,
-  node: Pick<ZoneNode, 'service' | 'pinned'>,
+  node: Pick<ZoneNode, 'service' | 'pinned' | 'name' | 'zone'>,
   { subnet, peer, type, client }: Query,
-  nowMs: number,
-  words: ForceWords = noWords,
+  known: Known,
 ): Explanation {
   const steered = tables.services[node.service]!;
   const { service, prepared } = steered;
@@ -106,20 +103,26 @@ export function explainNode(
   const cell = tables.map && findCell(tables.map.cells, decision.client);
   const { map, mapVersion, desired } = tables;
   const row = map !== undefined && cell !== undefined && cell >= 0 ? cellRow(map, cell) : undefined;
-  const ageSeconds = (createdAtMs: number) => Math.round((nowMs - createdAtMs) / 1000);
+  const ageSeconds = (createdAtMs: number) => Math.round((known.atMs - createdAtMs) / 1000);
   const override = service.overrides?.[decision.override - 1];
   const share = service.shares?.[decision.share - 1];
   const only = service.regions?.[decision.region - 1]?.only ?? service.only;
   return {
+    atMs: known.atMs,
+    node: known.node,
+    ...(known.past === undefined ? {} : { past: known.past }),
     name: service.name,
+    asked: nameToText(node.name),
+    zone: nameToText(node.zone!.name),
     client,
+    resolver: formatAddress(peer),
     type: typeName(type),
     service: service.id,
     owner: service.owner,
     why: whyNames[decision.why],
     evidence: evidenceNames[decision.evidence as 0 | 1 | 2],
     placed: formatPrefix(cellOf(decision.client)),
-    ...(decision.force < 0 ? {} : { force: explainForce(tables, decision.force, words) }),
+    ...(decision.force < 0 ? {} : { force: explainForce(tables, decision.force, known) }),
     ...(override === undefined ? {} : { override: { pops: override.pops.map(idOf), pin: override.pin } }),
     ...(share === undefined ? {} : { share: { pop: idOf(share.pop), percent: share.share * 100 } }),
     ...(only === undefined ? {} : { only: only.map(idOf) }),
@@ -139,18 +142,19 @@ export function explainNode(
     scope: scopeOf(subnet, choice, decision.scope, decision.scoped),
     ...(cell !== undefined && cell >= 0 ? { cell: formatPrefix(cellOf(decision.client)) } : {}),
     ttlSeconds: decision.ttlSeconds,
+    ttl: explainTtl(tables, prepared, decision, known.atMs),
     answers: answersOf(steered, decision, type),
     pops: rankedCandidates(prepared, decision).map((candidate, i) =>
-      explainPop(tables, prepared, decision, candidate, i + 1, row, words),
+      explainPop(tables, prepared, decision, candidate, i + 1, row, known),
     ),
   };
 }
 
-function explainForce({ live, desired }: Tables, slot: number, words: ForceWords): ForceExplanation {
+function explainForce({ live, desired }: Tables, slot: number, known: Known): ForceExplanation {
   const endsMs = forceEndsMs(live, slot);
   const state = forceState(live, slot);
   return {
-    ...words(slot),
+    ...known.force(slot),
     pop: desired.pops[forcePop(live, slot)]?.id ?? '',
     ...(state === LiveState.unknown ? {} : { state: liveStateNames[state] }),
     pin: forcePinned(live, slot),
@@ -158,31 +162,28 @@ function explainForce({ live, desired }: Tables, slot: number, words: ForceWords
   };
 }
 
-function findSteered(tables: Tables, name: string): ZoneNode | string {
-  const wire = nameToWire(name);
-  if (typeof wire === 'string') return wire;
-  const key = createNameKey();
-  setNameKey(key, lowerName(wire));
-  const lookup: Lookup = { found: Found.outside, node: undefined };
-  findName(tables.names.table, key, lookup);
-  if (lookup.found === Found.outside) return `${name} is in none of our zones`;
-  if (lookup.found === Found.referral) return `${name} is delegated to other servers`;
-  if (lookup.found === Found.missing || lookup.found === Found.probe) return `${name} does not exist`;
-  const node = lookup.node!;
-  return node.service >= 0 ? node : `${name} is not steered: it is plain data of its zone`;
-}
-
-function parseClient(text: string, subnet: ReturnType<typeof createClientSubnet>): Peer | undefined {
-  const prefix = parsePrefix(text);
-  if (prefix === undefined) return undefined;
-  const bytes = addressBytes(text.split('/')[0]!)!;
-  const written = text.includes('/') ? Number(text.split('/')[1]) : bytes.length * 8;
-  subnet.present = true;
-  subnet.family = bytes.length === 4 ? EcsFamily.v4 : EcsFamily.v6;
-  subnet.source = written;
-  subnet.address.fill(0);
-  for (let bit = 0; bit < written; bit++) subnet.address[bit >> 3]! |= bytes[bit >> 3]! & (0x80 >> (bit & 7));
-  return { ...parsePeer(text.split('/')[0]!)!, hi: prefix.hi, lo: prefix.lo };
+function explainTtl(
+  { live, desired }: Tables,
+  { service, row }: PreparedService,
+  { ttlCause, ttlPop, force }: Decision,
+  atMs: number,
+): TtlExplanation {
+  const pop = desired.pops[ttlPop]?.id;
+  const holdsMs = {
+    [TtlCause.none]: 0,
+    [TtlCause.allDown]: 0,
+    [TtlCause.force]: force < 0 ? 0 : forceEndsMs(live, force),
+    [TtlCause.stateForce]: ttlPop < 0 ? 0 : forceEndsMs(live, forceOn(live, rowStates(live, row), ttlPop)),
+    [TtlCause.state]: ttlPop < 0 ? 0 : liveHoldMsFor(live, row, ttlPop),
+    [TtlCause.room]: liveFeedbackMs(live),
+  }[ttlCause];
+  return {
+    minSeconds: service.ttlSecondsMin,
+    maxSeconds: service.ttlSecondsMax,
+    why: ttlCauseNames[ttlCause],
+    ...(pop === undefined ? {} : { pop }),
+    ...(holdsMs > 0 ? { endsMs: atMs + holdsMs } : {}),
+  };
 }
 
 function answersOf(steered: SteeredService, decision: Decision, type: number): string[] {
@@ -223,7 +224,7 @@ function explainPop(
   candidate: number,
   rank: number,
   cell: CellRow | undefined,
-  words: ForceWords,
+  known: Known,
 ): PopExplanation {
   const { service, row } = prepared;
   const { live, map, desired } = tables;
@@ -242,11 +243,25 @@ function explainPop(
     passed: place >= 0 ? '' : passedNames[decision.passed[candidate] as 0 | 1 | 2 | 3 | 4],
     loadPerMille: liveLoad(live, pop),
     keeps: 1 - liveShed(live, pop) / wholeShare,
-    ...(slot < 0 ? {} : { forced: explainForce(tables, slot, words) }),
+    ...(slot < 0 ? {} : { forced: explainForce(tables, slot, known) }),
     state: liveStateNames[slot < 0 ? liveStateFor(live, row, pop) : forceState(live, slot)],
     sinceSeconds: liveSince(live, pop),
     vips: [v4, v6].filter((vip) => vip !== undefined),
     ...(estimate === undefined ? {} : { estimate }),
+    ...knownOf(known, id, service.id),
+  };
+}
+
+/** What the checks and operators say of a PoP; of the service there, where that is judged by itself. */
+function knownOf(known: Known, pop: string, service: string) {
+  const target = targetOf(pop, service);
+  const [health, own] = [known.health(pop), known.health(target)];
+  const [drain, said] = [known.drain(pop), known.said(target) ?? known.said(pop)];
+  return {
+    ...(health === undefined ? {} : { health }),
+    ...(own === undefined ? {} : { serviceHealth: own }),
+    ...(drain === undefined ? {} : { drain }),
+    ...(said === undefined ? {} : { said }),
   };
 }
 

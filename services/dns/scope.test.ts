@@ -3,8 +3,7 @@ import { addressBytes, formatAddress, parsePrefix } from '@ufes/core/ip.ts';
 import { LiveState, setLive } from '@ufes/core/live.ts';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { explain } from './explain.ts';
-import { buildMap, desiredState, harness, type Interval, service } from './testing.ts';
+import { buildMap, desiredState, explained, harness, type Interval, service } from './testing.ts';
 
 const rankings = [
   ['lon', 'iad', 'sin-2'],
@@ -83,7 +82,7 @@ describe('explain', () => {
           for (const [pop, { state, holdMs }] of states.entries()) {
             setLive(one.live, pop, { state, holdMs, loadPerMille: 0, sinceSeconds: 9 });
           }
-          const said = explain(one.answerer.tables!, { name: 'WWW.shop.example', client: text, type }, 0);
+          const said = explained(one.answerer.tables!, { name: 'WWW.shop.example', client: text, type }, 0);
           if (typeof said === 'string') throw new Error(said);
           const [address, length] = text.split('/');
           const source = Number(length ?? addressBytes(address!)!.length * 8);
@@ -118,7 +117,7 @@ describe('explain', () => {
     };
     const one = harness(desired, { ...map, cells });
     setLive(one.live, 0, { state: LiveState.down, holdMs: 0, loadPerMille: 0, sinceSeconds: 77 });
-    const said = explain(
+    const said = explained(
       one.answerer.tables!,
       { name: 'www.shop.example.', client: '81.2.69.160', type: 1 },
       1_764_000_030_000,
@@ -153,6 +152,6 @@ describe('explain', () => {
     ['www.shop.example', 'nowhere', 'neither an IP address nor a prefix'],
     ['a..b', '81.2.69.1', 'empty label'],
   ])('of %s for %s says that it %s', (name, client, problem) => {
-    expect(explain(harness().answerer.tables!, { name, client, type: 1 }, 0)).toContain(problem);
+    expect(explained(harness().answerer.tables!, { name, client, type: 1 }, 0)).toContain(problem);
   });
 });

@@ -5,11 +5,15 @@ import { parseMaster } from '@ufes/core/dns/master.ts';
 import { nameToWire } from '@ufes/core/dns/name.ts';
 import { addressBytes, parseAddress, parsePeer } from '@ufes/core/ip.ts';
 import { createLive, type LiveView, liveBuffer } from '@ufes/core/live.ts';
+import type { Explanation } from '@ufes/core/steering/explanation.ts';
 import type { IntervalIndex, MapGroup, SteeringMap } from '@ufes/core/steering/map.ts';
 import { ManualClock } from '@ufes/io/clock.ts';
 import packet, { type Opt, type Record as PacketRecord } from 'dns-packet';
+import { AnswerAgain } from './again.ts';
 import { Answerer } from './answer.ts';
 import { Counters } from './counters.ts';
+import { nothingKnown } from './explain.ts';
+import { type ExplainQuestion, explain } from './explain-question.ts';
 import { ProbeQueries, RecentAnswers } from './recent.ts';
 import { createRateTable } from './rrl.ts';
 import { buildTables, type Tables } from './tables.ts';
@@ -270,6 +274,11 @@ export function testWire(over: Partial<WireOptions> = {}): Wire {
   const cookieKeys = createCookieKeys();
   setCookieKeys(cookieKeys, new Uint8Array(16).fill(1), new Uint8Array(16).fill(2), new Uint8Array(16).fill(3));
   return new Wire({ ...plainWire, ...over }, { cookieKeys, rates: createRateTable(1) });
+}
+
+/** The explanation by tables alone, or why there is none. */
+export function explained(tables: Tables, question: ExplainQuestion, atMs = 0): Explanation | string {
+  return explain(tables, question, nothingKnown('test', atMs), new AnswerAgain(plainWire));
 }
 
 export function harness(

@@ -69,6 +69,18 @@ export const whyNames = [
 export const Passed = { no: 0, notAllowed: 1, down: 2, draining: 3, full: 4 } as const;
 export const passedNames = ['', 'not in `only`', 'down', 'draining', 'no room'] as const;
 
+/** What made a TTL as short as it is. */
+export const TtlCause = { none: 0, state: 1, stateForce: 2, room: 3, force: 4, allDown: 5 } as const;
+export type TtlCause = (typeof TtlCause)[keyof typeof TtlCause];
+export const ttlCauseNames = [
+  'nothing in sight that would change it',
+  'the state of a PoP can change',
+  'a force on the state of a PoP ends',
+  'a full PoP keeps another share after the next feedback',
+  'the force ends',
+  'no PoP is up',
+] as const;
+
 /** By whose address the client is placed. */
 export const Evidence = { subnet: 0, population: 1, resolver: 2 } as const;
 export const evidenceNames = ['client subnet', 'clients of the resolver', 'address of the resolver'] as const;
@@ -108,6 +120,9 @@ export interface Decision {
   /** Slot of the force that names a PoP, -1: none. */
   force: number;
   ttlSeconds: number;
+  /** Why it is not the longest, and the PoP it is about, -1: none. */
+  ttlCause: TtlCause;
+  ttlPop: number;
   /** Asks for `passed`. */
   tracing: boolean;
   /** Candidate index → Passed, when tracing. */
@@ -134,6 +149,8 @@ export function createDecision(tracing = false): Decision {
     share: 0,
     force: -1,
     ttlSeconds: 0,
+    ttlCause: TtlCause.none,
+    ttlPop: -1,
     tracing,
     passed: new Uint8Array(255),
     unit: 0,
@@ -179,6 +196,8 @@ function begin(prepared: PreparedService, asked: Asked, peer: Address, out: Deci
   out.firstFull = noPop;
   out.firstDraining = noPop;
   out.ttlSeconds = prepared.service.ttlSecondsMax;
+  out.ttlCause = TtlCause.none;
+  out.ttlPop = -1;
   if (out.tracing) out.passed.fill(Passed.no);
   if (asked.bySubnet && !prepared.ignoresSubnet) {
     place(out, Evidence.subnet, asked.client.family, asked.client.hi, asked.client.lo);
@@ -239,7 +258,7 @@ function runRules(prepared: PreparedService, live: LiveView, out: Decision, asIf
   const slot = rowForce(live, prepared.row) - 1;
   if (slot >= 0) {
     out.force = slot;
-    capTtl(prepared, forceEndsMs(live, slot), out);
+    capTtl(prepared, forceEndsMs(live, slot), TtlCause.force, forcePop(live, slot), out);
     const candidate = prepared.candidateOfPop[forcePop(live, slot)] ?? noPop;
     if (consider(prepared, live, candidate, Why.force, forcePinned(live, slot), asIfUp, out)) return;
   }
@@ -338,7 +357,7 @@ function isOpen(prepared: PreparedService, live: LiveView, candidate: number, ou
   if (shed === 0 && band === 0) return true;
   const at = consultUnit(prepared.roomSalts[candidate]!, out) >>> 16;
   const kept = wholeShare - shed;
-  if (at >= kept - band && at < kept + band) capTtl(prepared, liveFeedbackMs(live), out);
+  if (at >= kept - band && at < kept + band) capTtl(prepared, liveFeedbackMs(live), TtlCause.room, pop, out);
   if (at < kept) return true;
   if (out.firstFull === noPop) out.firstFull = candidate;
   return pass(out, candidate, Passed.full);
@@ -349,10 +368,10 @@ function stateFor(prepared: PreparedService, live: LiveView, pop: number, out: D
   const forces = rowStates(live, prepared.row);
   const slot = forces === 0 ? -1 : forceOn(live, forces, pop);
   if (slot >= 0) {
-    capTtl(prepared, forceEndsMs(live, slot), out);
+    capTtl(prepared, forceEndsMs(live, slot), TtlCause.stateForce, pop, out);
     return forceState(live, slot);
   }
-  capTtl(prepared, liveHoldMsFor(live, prepared.row, pop), out);
+  capTtl(prepared, liveHoldMsFor(live, prepared.row, pop), TtlCause.state, pop, out);
   return liveStateFor(live, prepared.row, pop);
 }
 
@@ -371,11 +390,14 @@ function pass(out: Decision, candidate: number, passed: number): false {
 }
 
 /** 0: nothing in sight that would end it. */
-function capTtl(prepared: PreparedService, holdMs: number, out: Decision): void {
+function capTtl(prepared: PreparedService, holdMs: number, cause: TtlCause, pop: number, out: Decision): void {
   if (holdMs === 0) return;
   const { ttlSecondsMin, ttlSecondsMax } = prepared.service;
   const ttl = Math.min(ttlSecondsMax, Math.max(ttlSecondsMin, Math.floor(holdMs / 1000)));
-  if (ttl < out.ttlSeconds) out.ttlSeconds = ttl;
+  if (ttl >= out.ttlSeconds) return;
+  out.ttlSeconds = ttl;
+  out.ttlCause = cause;
+  out.ttlPop = pop;
 }
 
 function settle(out: Decision, candidate: number, why: Why): void {
@@ -389,6 +411,8 @@ function allDown(prepared: PreparedService, live: LiveView, out: Decision): void
   const { service } = prepared;
   const { rule } = service.allDown;
   out.ttlSeconds = service.ttlSecondsMin;
+  out.ttlCause = TtlCause.allDown;
+  out.ttlPop = -1;
   // An empty answer may be taken as true for everyone (RFC 7871 §7.4): it is given only when it is.
   if (rule === 'nodata' && isDownForAll(prepared, live, out)) {
     out.why = Why.nodata;

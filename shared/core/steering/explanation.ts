@@ -1,6 +1,10 @@
-/** What `explain` says of one decision. Made by services/dns with the code that answers; evidence is added from the map. */
+/**
+ * What `explain` says of one decision, now or in the past. Made by services/dns with the code that answers; evidence is
+ * added from the map. GET /explain of dns gives it as JSON; `ufes explain` and the dashboard show it.
+ */
+import type { HealthState } from '../health.ts';
 import type { liveStateNames } from '../live.ts';
-import type { evidenceNames } from './decide.ts';
+import type { evidenceNames, ttlCauseNames } from './decide.ts';
 import type { tierNames } from './map.ts';
 
 export interface PopExplanation {
@@ -23,6 +27,58 @@ export interface PopExplanation {
   readonly vips: readonly string[];
   /** From the map's own cell, or asked of the mapper; absent when neither knows. Milliseconds. */
   readonly estimate?: PopEstimate;
+  /** How its state is known; absent where nobody checked yet, and in a DNS answer. */
+  readonly health?: HealthExplanation;
+  /** The same of the service there, where it has a check of its own. */
+  readonly serviceHealth?: HealthExplanation;
+  /** What operators said of it; a force is in `forced`. */
+  readonly drain?: DrainExplanation;
+  readonly said?: SaidExplanation;
+}
+
+export interface HealthExplanation {
+  /** What all votes come to. */
+  readonly state: HealthState;
+  readonly sinceMs: number;
+  /** Votes behind it; 0: nobody could say, it is what was known last. */
+  readonly counted: number;
+  /** The last check of each vantage. Of the past: this node's own alone, without the time. */
+  readonly votes: readonly VoteExplanation[];
+}
+
+export interface VoteExplanation {
+  readonly vantage: string;
+  readonly state: HealthState;
+  readonly atMs?: number;
+}
+
+export interface DrainExplanation {
+  readonly untilMs: number;
+  readonly by: string;
+  readonly reason: string;
+}
+
+/** A verdict from outside, which counts whatever the checks say. */
+export interface SaidExplanation extends DrainExplanation {
+  readonly state: 'up' | 'down';
+}
+
+export interface TtlExplanation {
+  readonly minSeconds: number;
+  readonly maxSeconds: number;
+  /** Why it is as long as it is. */
+  readonly why: (typeof ttlCauseNames)[number];
+  /** The PoP that it is about. */
+  readonly pop?: string;
+  /** What ends then. */
+  readonly endsMs?: number;
+}
+
+/** A query that asks for this, and its answer, as bytes in base64. The answer is what goes out, but for cookies. */
+export interface MessageExplanation {
+  readonly query: string;
+  readonly answer: string;
+  readonly rcode: string;
 }
 
 /** `id` to `untilMs` are absent where they are not known: in a DNS answer. */
@@ -51,8 +107,21 @@ export interface PopEstimate {
 }
 
 export interface Explanation {
+  /** The time that is explained. */
+  readonly atMs: number;
+  /** The dns node that answers, or answered, so. */
+  readonly node: string;
+  /** Explained from what was kept; absent: as it is now. */
+  readonly past?: {
+    /** Live state had stayed as it was since then. */
+    readonly sinceMs: number;
+  };
+  /** Name of the service; `asked` is what was asked, another one when it names a PoP. */
   readonly name: string;
+  readonly asked: string;
+  readonly zone: string;
   readonly client: string;
+  readonly resolver: string;
   readonly type: string;
   readonly service: string;
   readonly owner: string;
@@ -82,6 +151,9 @@ export interface Explanation {
   readonly cell?: string;
   readonly place?: string;
   readonly ttlSeconds: number;
+  readonly ttl: TtlExplanation;
+  /** Absent in a DNS answer. */
+  readonly message?: MessageExplanation;
   readonly answers: readonly string[];
   readonly pops: readonly PopExplanation[];
 }
@@ -95,13 +167,18 @@ export interface Evidence {
   readonly estimates: Readonly<Record<string, PopEstimate>>;
 }
 
-/** The map's own estimates stand; the mapper fills in place, network and what a map does not carry. */
+/**
+ * The map's own estimates stand; the mapper fills in place, network and what a map does not carry. Of the past it can only
+ * tell the place: what it believes now is no reason for what was answered then.
+ */
 export function withEvidence(decision: Explanation, believed: Evidence | undefined): Explanation & { asn?: number } {
   if (believed === undefined) return decision;
+  const asn = believed.asn === undefined ? {} : { asn: believed.asn };
+  if (decision.past !== undefined) return { ...decision, place: believed.place, ...asn };
   const pops = decision.pops.map((pop): PopExplanation => {
     const other = believed.estimates[pop.pop];
     const estimate: PopEstimate | undefined = pop.estimate ? { ...other, ...pop.estimate } : other;
     return estimate ? { ...pop, estimate } : pop;
   });
-  return { ...decision, pops, place: believed.place, ...(believed.asn === undefined ? {} : { asn: believed.asn }) };
+  return { ...decision, pops, place: believed.place, ...asn };
 }
