@@ -16,6 +16,7 @@ import { stepBack } from '@ufes/io/priority.ts';
 import type { ServiceContext, ServiceMain } from '@ufes/io/service.ts';
 import { whyNoBatches } from '@ufes/io/udp/mmsg.ts';
 import { addRoutes } from './admin.ts';
+import { AnswerAgain } from './again.ts';
 import { Answerer } from './answer.ts';
 import { createCookieKeyring } from './cookie-keys.ts';
 import { Counters, joined } from './counters.ts';
@@ -64,7 +65,7 @@ export const main: ServiceMain = (context) => {
       await serving.applyMap(payload, version, rest);
       feed.refresh();
     },
-    { head: mapHeadBytes },
+    { head: mapHeadBytes, allocate: serving.mapBuffer },
   );
   const desired = followArtefact(context, 'desired', (payload) => {
     serving.applyDesired(payload);
@@ -94,8 +95,10 @@ export const main: ServiceMain = (context) => {
   registerHealthMetrics(registry, feed);
   addRoutes({
     admin,
+    node: context.node,
     clock,
     answerer,
+    again: new AnswerAgain(options),
     feed,
     recent,
     probes,
