@@ -230,12 +230,12 @@ describe('map', () => {
     expect(after.cells.tier[cell * 3 + 2]).toBe(Tier.prior);
   });
 
-  test('19 samples do not', () => {
+  test('12 samples do not', () => {
     const build = worldBuild();
     const before = build.build(nowMs);
     const row = addCell(build, '192.0.2.0/24');
-    build.cells.setOwn(row, 1, measured(180, 19.4), nowSeconds);
-    build.cells.setOwn(row, 0, measured(75, 19.4), nowSeconds);
+    build.cells.setOwn(row, 1, measured(180, 12.4), nowSeconds);
+    build.cells.setOwn(row, 0, measured(75, 12.4), nowSeconds);
     expect(sameRankings(before, build.build(nowMs))).toBe(true);
   });
 
