@@ -13,8 +13,11 @@ import type { KeptRest } from '@ufes/io/sealed-file.ts';
 import type { AnswerLabels } from './counters.ts';
 import type { WireOptions, WireShared } from './wire.ts';
 
-/** Threads read words of this by Atomics. `orders`: messages sent so far. */
-export const controlWord = { orders: 0 } as const;
+/**
+ * Words read and written by Atomics. `orders`: messages sent so far. `map`: the thread reads no map with a lower number
+ * any more; before it has one, that of the first it is given.
+ */
+export const controlWord = { orders: 0, map: 1 } as const;
 
 export interface WorkerInit {
   readonly control: SharedArrayBuffer;
@@ -32,7 +35,9 @@ export interface ThreadSocket {
 }
 
 export interface MapInService {
-  /** In shared memory, checked. */
+  /** Rises from map to map. */
+  readonly number: number;
+  /** In shared memory, checked; it is used again once all threads have told that they read newer maps (map-buffers.ts). */
   readonly bytes: Uint8Array;
   readonly buckets: MapBuckets;
   /** Where its estimates are, when `bytes` is not all of it. */

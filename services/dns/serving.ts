@@ -13,7 +13,7 @@ import type { KeptRest } from '@ufes/io/sealed-file.ts';
 import type { Answerer } from './answer.ts';
 import type { AnswerCounts } from './counters.ts';
 import type { LiveFeed } from './live-feed.ts';
-import { mapLeft } from './map-memory.ts';
+import { MapBuffers } from './map-buffers.ts';
 import { readerOf } from './map-rest.ts';
 import { runGently, type Slices } from './slices.ts';
 import { buildTables, withMapInSlices } from './tables.ts';
@@ -21,6 +21,8 @@ import type { Threads } from './threads.ts';
 import { compileNames, type Names } from './zones.ts';
 
 export interface Serving {
+  /** Where a map is to be read to, before it is applied. */
+  readonly mapBuffer: (bytes: number) => SharedArrayBuffer;
   readonly applyDesired: (payload: Uint8Array) => void;
   readonly applyMap: (payload: Uint8Array, version: Version, rest?: KeptRest) => Promise<void>;
 }
@@ -39,7 +41,12 @@ export function createServing({ answerer, threads, feed, counts, clock, log }: S
   const gently = <T>(work: Slices<T>) => runGently(work, limits.dns.sliceMs, () => clock.monotonicMs());
   let map: SteeringMap | undefined;
   let mapVersion: Version | undefined;
-  let mapBytes = 0;
+  let mapNumber = 0;
+  /** Of the oldest map that answers or explanations of this thread are made from; both are made in one go. */
+  let oldestHere = 0;
+  const oldestRead = () => Math.min(oldestHere, threads?.oldestMap() ?? Number.POSITIVE_INFINITY);
+  // Two kinds of memory, as their sizes differ.
+  const memory = { maps: new MapBuffers(oldestRead), buckets: new MapBuffers(oldestRead) };
 
   function serve(desired: DesiredState, names: Names): void {
     const live = feed.follow(desired);
@@ -47,6 +54,7 @@ export function createServing({ answerer, threads, feed, counts, clock, log }: S
   }
 
   return {
+    mapBuffer: memory.maps.take,
     applyDesired(payload) {
       const desired = readDesired(payload);
       const names = compileNames(desired);
@@ -57,18 +65,20 @@ export function createServing({ answerer, threads, feed, counts, clock, log }: S
     },
     async applyMap(payload, version, rest) {
       const checked = await gently(decodeMapInSlices(payload, { rest: readerOf(rest) }));
-      const buckets = await gently(buildBucketsInSlices(checked));
+      const buckets = await gently(buildBucketsInSlices(checked, memory.buckets.take));
       const next = withBuckets(checked, buckets);
+      const number = ++mapNumber;
+      memory.maps.serve(number);
+      memory.buckets.serve(number);
       map = next;
       mapVersion = version;
-      threads?.serveMap({ bytes: payload, buckets, version, rest });
+      threads?.serveMap({ number, bytes: payload, buckets, version, rest });
       // Another desired state may have come into service meanwhile, with this map then.
       for (let before = answerer.tables; before !== undefined && before.map !== next; before = answerer.tables) {
         const tables = await gently(withMapInSlices(before, next, version));
         if (answerer.tables === before) answerer.tables = tables;
       }
-      mapLeft(mapBytes);
-      mapBytes = payload.length;
+      oldestHere = number;
     },
   };
 }

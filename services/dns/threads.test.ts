@@ -88,7 +88,7 @@ const mapTo = (...ranking: string[]) => {
   const encoded = encodeMap(buildMap(desiredState(), [{ from: '0.0.0.0', ranking }]));
   bytes.set(encoded);
   const shared = bytes.subarray(0, encoded.length);
-  return { bytes: shared, buckets: buildBuckets(decodeMap(shared)), version: { ms: 1, writer: 'a' } };
+  return { number: 1, bytes: shared, buckets: buildBuckets(decodeMap(shared)), version: { ms: 1, writer: 'a' } };
 };
 
 describe('threads', () => {

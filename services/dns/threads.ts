@@ -37,6 +37,8 @@ export interface Threads extends Component {
   /** Beside what is in service, swapped by each thread when ready. */
   serveDesired(desired: DesiredState, live: LiveView): void;
   serveMap(map: MapInService): void;
+  /** Number of the oldest map that a thread may still read; Infinity when there is no thread. */
+  oldestMap(): number;
   /** By thread. Resolves once all answer, with what they were given before. */
   open(sockets: readonly (readonly ThreadSocket[])[]): Promise<void>;
   /** Brings what the threads saw to its readers; done every moment anyway. */
@@ -70,7 +72,7 @@ export function createThreads(init: ThreadsInit): Threads {
   return {
     count: init.count,
     async start() {
-      for (const thread of threads) thread.start(() => stateOrders(desired, map));
+      for (const thread of threads) thread.start(() => ({ map: map?.number ?? 0, orders: stateOrders(desired, map) }));
       cancel = init.clock.every(limits.dns.gatherMs, gather);
     },
     async stop() {
@@ -86,6 +88,7 @@ export function createThreads(init: ThreadsInit): Threads {
       map = next;
       for (const thread of threads) thread.order([{ order: 'map', map: next }]);
     },
+    oldestMap: () => Math.min(...threads.map((thread) => thread.oldestMap)),
     async open(sockets) {
       await Promise.all(threads.map((thread, i) => thread.open(sockets[i]!)));
     },
@@ -104,6 +107,13 @@ function* stateOrders(
   if (desired !== undefined) yield* ordersOf(desired.state, desired.live);
 }
 
+/** What a thread begins with. */
+interface State {
+  /** Number of the map in it; 0: there is none. */
+  readonly map: number;
+  readonly orders: Iterable<ToThread>;
+}
+
 class Thread {
   readonly #number: number;
   readonly #init: ThreadsInit;
@@ -113,7 +123,7 @@ class Thread {
   #control = new Int32Array(new SharedArrayBuffer(8));
   #ring = ringBuffer();
   #worker: Worker | undefined;
-  #state: () => Iterable<ToThread> = () => [];
+  #state: () => State = () => ({ map: 0, orders: [] });
   #sockets: readonly ThreadSocket[] | undefined;
   #onAnswering: ((failed?: OperatingError) => void)[] = [];
   #error = '';
@@ -138,9 +148,11 @@ class Thread {
     this.#countersBuffer = this.counters.cells.buffer as SharedArrayBuffer;
   }
 
-  start(state: () => Iterable<ToThread>): void {
+  start(state: () => State): void {
     this.#state = state;
+    const { map, orders } = state();
     this.#control = new Int32Array(new SharedArrayBuffer(8));
+    Atomics.store(this.#control, controlWord.map, map);
     this.#ring = ringBuffer();
     // A thread that is started again counts on from where its fore-runner was.
     const workerData: WorkerInit = {
@@ -159,7 +171,7 @@ class Thread {
       this.#init.log.error({ thread: this.#number, error: this.#error }, 'dns: thread failed');
     });
     worker.on('exit', () => this.#ended(worker));
-    this.order(state());
+    this.order(orders);
     if (this.#sockets !== undefined) this.order([{ order: 'sockets', sockets: this.#sockets }]);
   }
 
@@ -169,6 +181,11 @@ class Thread {
       Atomics.add(this.#control, controlWord.orders, 1);
       Atomics.notify(this.#control, controlWord.orders);
     }
+  }
+
+  /** One that ended reads nothing. */
+  get oldestMap(): number {
+    return this.#worker === undefined ? Number.POSITIVE_INFINITY : Atomics.load(this.#control, controlWord.map);
   }
 
   get sockets(): readonly ThreadSocket[] {

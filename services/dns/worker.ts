@@ -26,7 +26,6 @@ import {
   type ToThread,
   type WorkerInit,
 } from './hand-over.ts';
-import { mapLeft } from './map-memory.ts';
 import { readerOf } from './map-rest.ts';
 import { RingWriter } from './ring.ts';
 import { runFor, type Slices } from './slices.ts';
@@ -52,9 +51,7 @@ class AnswerThread {
   #building: Slices<Tables> | undefined;
   #map: SteeringMap | undefined;
   #mapVersion: Version | undefined;
-  #mapBytes = 0;
-  /** Of the map that goes out of service with the tables being built. */
-  #leftBytes = 0;
+  #mapNumber = 0;
   #labelsTold = 0;
   #sinceLogged = 0;
   #remembersAtMs = 0;
@@ -155,13 +152,13 @@ class AnswerThread {
     this.#startBuilding(assembly.finish(), assembly.live);
   }
 
-  #serveMap({ bytes, buckets, version, rest }: MapInService): void {
+  #serveMap({ number, bytes, buckets, version, rest }: MapInService): void {
     this.#map = withBuckets(decodeMap(bytes, { checked: true, rest: readerOf(rest) }), buckets);
     this.#mapVersion = version;
-    this.#leftBytes = this.#mapBytes;
-    this.#mapBytes = bytes.length;
+    this.#mapNumber = number;
     const { tables } = this.#answerer;
-    if (tables !== undefined) this.#building = withMapInSlices(tables, this.#map, version);
+    if (tables === undefined) this.#leaveOlderMaps();
+    else this.#building = withMapInSlices(tables, this.#map, version);
   }
 
   #startBuilding(desired: Tables['desired'], live: Tables['live']): void {
@@ -174,12 +171,16 @@ class AnswerThread {
     if (built === undefined) return;
     this.#building = undefined;
     this.#answerer.tables = built.value;
-    if (this.#leftBytes > 0) mapLeft(this.#leftBytes);
-    this.#leftBytes = 0;
+    this.#leaveOlderMaps();
     const { values, labels } = this.#counters.answers;
     if (labels.length === this.#labelsTold) return;
     this.#labelsTold = labels.length;
     tell({ report: 'counts', values, labels });
+  }
+
+  /** From now on nothing here leads to another map than the last one received. */
+  #leaveOlderMaps(): void {
+    Atomics.store(this.#control, controlWord.map, this.#mapNumber);
   }
 
   #open(sockets: readonly ThreadSocket[]): void {

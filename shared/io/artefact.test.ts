@@ -268,6 +268,45 @@ test('payloads are aligned, in a buffer of their own, shared when asked', async 
   expect(seen[1]!.buffer).toBeInstanceOf(SharedArrayBuffer);
 });
 
+test('payloads, and the hashes of what stays on disk, lie in what is allocated, whatever was there before', async () => {
+  const { mapper, reader } = await tree();
+  const context = await reader();
+  // Refused, too short to leave anything on disk, and long.
+  const payloads = [bytes('bad'), bytes('short'), Uint8Array.from({ length: 300_000 }, (_, i) => i * 7)];
+  const buffer = new SharedArrayBuffer(1 << 20);
+  const asked: number[] = [];
+  const seen: { payload: Uint8Array; rest: KeptRest | undefined }[] = [];
+  const follower = followArtefact(
+    context,
+    'map',
+    (payload, _, rest) => {
+      if (text(payload) === 'bad') throw new Error('this map has no trie');
+      seen.push({ payload, rest });
+    },
+    {
+      head: () => 100_000,
+      allocate: (length) => {
+        asked.push(length);
+        new Uint8Array(buffer).fill(0xa5);
+        return buffer;
+      },
+    },
+  );
+  for (const payload of payloads) {
+    await publishArtefact(mapper, 'map', payload);
+    await follower.start();
+    await follower.stop();
+    const last = seen.at(-1);
+    if (text(payload) === 'bad') continue;
+    expect([last!.payload.buffer, last!.payload.byteOffset]).toEqual([buffer, 0]);
+    expect(last!.payload).toEqual(payload.subarray(0, 100_000));
+  }
+  expect(seen.at(-1)!.rest!.hashes.buffer).toBe(buffer);
+  expect(readKept(seen.at(-1)!.rest!, 299_990, 10)).toEqual(payloads[2]!.subarray(299_990));
+  // Bytes of two blocks, and 32 of each of five. Starting reads what is kept once more.
+  expect([...new Set(asked)]).toEqual([3, 5, 2 * 65_536 + 5 * 32]);
+});
+
 test('of a payload as much is in memory as is wanted; the rest is read from disk, checked', async () => {
   const { mapper, reader } = await tree();
   // Longer than a piece of the store, and no multiple of a block.

@@ -18,7 +18,7 @@ import { limits } from '@ufes/core/limits.ts';
 import type { ArtefactKind, Component } from '@ufes/core/ports.ts';
 import { compareVersions, formatVersion, nextVersion, parseVersion, type Version } from '@ufes/core/version.ts';
 import { type ArtefactMetrics, artefactMetrics } from './artefact-metrics.ts';
-import { seal, unseal } from './envelope.ts';
+import { type Allocate, seal, unseal } from './envelope.ts';
 import { type KeptVersion, keepVersion } from './history.ts';
 import { ifThere, KeptArtefacts, writeDurably } from './kept.ts';
 import { ensureSigningKeys, type SigningKeys } from './keys.ts';
@@ -143,6 +143,11 @@ export interface FollowOptions {
    * block. The rest stays on disk, for readKept (sealed-file.ts).
    */
   head?: (first: Uint8Array) => number;
+  /**
+   * With `head`, where payloads are put; by default each is in a new buffer. Called once a payload, when the one before
+   * was applied, or refused and is no longer touched.
+   */
+  allocate?: (bytes: number) => SharedArrayBuffer;
 }
 
 /** A payload for which `apply` throws counts as corrupt: what was applied before must still be in place then. */
@@ -150,15 +155,15 @@ export type Apply = (payload: Uint8Array, version: Version, rest?: KeptRest) => 
 
 /**
  * `start` applies the newest good artefact of the own disk, then of the store, if there is one, and resolves in any case.
- * One call of `apply` at a time; the payload is at the start of a buffer of its own.
+ * One call of `apply` at a time; the payload is at the start of a buffer of its own, or of one that was allocated for it.
  */
 export function followArtefact(
   context: Parts & Pick<ServiceContext, 'registry'>,
   kind: ArtefactKind,
   apply: Apply,
-  { head }: FollowOptions = {},
+  options: FollowOptions = {},
 ): ArtefactFollower {
-  return new Follower(context, kind, apply, head);
+  return new Follower(context, kind, apply, options);
 }
 
 class Follower implements ArtefactFollower {
@@ -166,6 +171,7 @@ class Follower implements ArtefactFollower {
   readonly #kind: ArtefactKind;
   readonly #apply: Apply;
   readonly #head: FollowOptions['head'];
+  readonly #allocate: Allocate;
   readonly #kept: KeptArtefacts;
   readonly #metrics: ArtefactMetrics;
   #keys: SigningKeys | undefined;
@@ -186,12 +192,13 @@ class Follower implements ArtefactFollower {
     context: Parts & Pick<ServiceContext, 'registry'>,
     kind: ArtefactKind,
     apply: Apply,
-    head: FollowOptions['head'],
+    { head, allocate = (bytes) => new SharedArrayBuffer(bytes) }: FollowOptions,
   ) {
     this.#context = context;
     this.#kind = kind;
     this.#apply = apply;
     this.#head = head;
+    this.#allocate = allocate;
     this.#kept = new KeptArtefacts(context.state, context.node, kind);
     this.#metrics = artefactMetrics(context.registry);
   }
@@ -333,7 +340,8 @@ class Follower implements ArtefactFollower {
 
   #openFile(path: string, head: (first: Uint8Array) => number, whole: boolean): Promise<OpenedFile> {
     const paths = [this.#kept.current, this.#kept.previous];
-    return openSealedFile(path, { kind: this.#kind, key: this.#publicKey(), head, paths, whole });
+    const allocate = this.#allocate;
+    return openSealedFile(path, { kind: this.#kind, key: this.#publicKey(), head, paths, whole, allocate });
   }
 
   #checkVersion(version: Version, listed: Version): void {
@@ -361,7 +369,7 @@ class Follower implements ArtefactFollower {
 
   async #take(sealed: Uint8Array, listed: Version, key: KeyObject): Promise<boolean> {
     try {
-      const { version, payload } = unseal(this.#kind, sealed, key, this.#head !== undefined);
+      const { version, payload } = unseal(this.#kind, sealed, key, this.#head && this.#allocate);
       this.#checkVersion(version, listed);
       await this.#apply(payload, version);
     } catch (error) {

@@ -78,19 +78,24 @@ export interface SealedHeader {
 
 export interface Opened {
   readonly version: Version;
-  /** At the start of a buffer of its own. */
+  /** At the start of a buffer of its own, or of one that was allocated for it. */
   readonly payload: Uint8Array;
 }
 
-/**
- * Checks everything; throws ARTEFACT_CORRUPT with what is wrong. `shared`: the payload is in a SharedArrayBuffer, so
- * that worker threads can read it in place.
- */
-export function unseal(kind: ArtefactKind, sealed: Uint8Array, key: KeyObject, shared = false): Opened {
+/** Room for a payload: that many bytes, or more. */
+export type Allocate = (bytes: number) => ArrayBufferLike;
+
+/** Checks everything; throws ARTEFACT_CORRUPT with what is wrong. `allocate`: as for followArtefact. */
+export function unseal(
+  kind: ArtefactKind,
+  sealed: Uint8Array,
+  key: KeyObject,
+  allocate: Allocate = (bytes) => new ArrayBuffer(bytes),
+): Opened {
   const header = openHeader(kind, sealed.subarray(0, sealedHeaderBytes), sealed.length, key);
   const { version, length } = header;
   const end = sealedHeaderBytes + length;
-  const payload = new Uint8Array(shared ? new SharedArrayBuffer(length) : new ArrayBuffer(length));
+  const payload = new Uint8Array(allocate(length), 0, length);
   payload.set(sealed.subarray(sealedHeaderBytes, end));
   const isGood =
     header.format === 1

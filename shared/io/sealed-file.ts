@@ -8,6 +8,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import type { ArtefactKind } from '@ufes/core/ports.ts';
 import type { Version } from '@ufes/core/version.ts';
 import {
+  type Allocate,
   blockBytes,
   corruptArtefact,
   hashBytes,
@@ -25,7 +26,7 @@ export interface KeptRest {
   readonly paths: readonly string[];
   /** The first bytes of the sealed artefact, by which it is known again. */
   readonly header: Uint8Array;
-  /** Of all blocks, in shared memory. */
+  /** Of all blocks, behind the payload that was read. */
   readonly hashes: Uint8Array;
   /** Of the payload. */
   readonly length: number;
@@ -33,7 +34,7 @@ export interface KeptRest {
 
 export interface OpenedFile {
   readonly version: Version;
-  /** All of the payload, or its beginning, as far as was asked for; then it is in shared memory. */
+  /** All of the payload, or its beginning, as far as was asked for; at the start of a buffer that was allocated for it. */
   readonly payload: Uint8Array;
   /** When that is not all. */
   readonly rest?: KeptRest;
@@ -48,6 +49,8 @@ export interface OpenFileOptions {
   readonly paths: readonly string[];
   /** Reads and checks all of it, what is not wanted too. */
   readonly whole: boolean;
+  /** Called at most once. */
+  readonly allocate: Allocate;
 }
 
 /** Throws ARTEFACT_CORRUPT; rejects when the file cannot be read. */
@@ -60,17 +63,18 @@ export async function openSealedFile(path: string, options: OpenFileOptions): Pr
   }
 }
 
-async function openSealed(file: FileHandle, { kind, key, head, paths, whole }: OpenFileOptions): Promise<OpenedFile> {
+async function openSealed(file: FileHandle, options: OpenFileOptions): Promise<OpenedFile> {
+  const { kind, key, head, paths, whole, allocate } = options;
   const mismatch = () => corruptArtefact(kind, 'the payload does not match its hash');
   const { size } = await file.stat();
   const header = await readPart(file, 0, new Uint8Array(Math.min(sealedHeaderBytes, size)));
   const { format, version, length, hash } = openHeader(kind, header, size, key);
   if (format === 1) {
-    const payload = await readPart(file, sealedHeaderBytes, sharedBytes(length));
+    const payload = await readPart(file, sealedHeaderBytes, new Uint8Array(allocate(length), 0, length));
     if (!sha256(payload).equals(hash)) throw mismatch();
     return { version, payload };
   }
-  const hashes = await readPart(file, sealedHeaderBytes + length, sharedBytes(hashesLength(length)));
+  const hashes = await readPart(file, sealedHeaderBytes + length, new Uint8Array(hashesLength(length)));
   if (!sha256(hashes).equals(hash)) throw mismatch();
   const readChecked = async (at: number, bytes: Uint8Array): Promise<Uint8Array> => {
     await readPart(file, sealedHeaderBytes + at, bytes);
@@ -81,14 +85,17 @@ async function openSealed(file: FileHandle, { kind, key, head, paths, whole }: O
   const wanted = Math.min(length, head(first));
   // Blocks are checked whole.
   const kept = Math.min(length, Math.ceil(wanted / blockBytes) * blockBytes);
-  const payload = sharedBytes(kept);
+  const buffer = allocate(kept === length ? kept : kept + hashes.length);
+  const payload = new Uint8Array(buffer, 0, kept);
   for (let at = 0; at < kept; at += readAtOnce) await readChecked(at, payload.subarray(at, at + readAtOnce));
   if (whole) {
     const spare = new Uint8Array(readAtOnce);
     for (let at = kept; at < length; at += readAtOnce) await readChecked(at, spare.subarray(0, length - at));
   }
   if (kept === length) return { version, payload };
-  return { version, payload: payload.subarray(0, wanted), rest: { paths, header, hashes, length } };
+  const hashesKept = new Uint8Array(buffer, kept, hashes.length);
+  hashesKept.set(hashes);
+  return { version, payload: payload.subarray(0, wanted), rest: { paths, header, hashes: hashesKept, length } };
 }
 
 /** Part of a payload; undefined: it is no longer on disk as it was. */
@@ -127,10 +134,6 @@ function areGood(bytes: Uint8Array, hashes: Uint8Array, at: number): boolean {
     if (!sha256(bytes.subarray(i, i + blockBytes)).equals(hashes.subarray(place, place + hashBytes))) return false;
   }
   return true;
-}
-
-function sharedBytes(length: number): Uint8Array<SharedArrayBuffer> {
-  return new Uint8Array(new SharedArrayBuffer(length));
 }
 
 /** A file that ends early leaves zeros, which no hash matches. */

@@ -37,18 +37,15 @@ export function buildPrefixIndex(index: Starts): Int32Array {
   const work = buildPrefixIndexInSlices(index);
   for (;;) {
     const step = work.next();
-    if (step.done) return step.value;
+    if (step.done) return step.value.slice();
   }
 }
 
-/** The same in slices of less than a millisecond. */
+/** The same in slices of less than a millisecond; in a buffer that may be larger. */
 export function* buildPrefixIndexInSlices(index: Starts): Generator<undefined, Int32Array> {
   const builder = new Builder(index);
   yield* builder.node(0, 0, 0, 0, index.hi.length - 1);
-  const { words, used } = builder;
-  const shared = new Int32Array(new SharedArrayBuffer(used * 4));
-  shared.set(words.subarray(0, used));
-  return shared;
+  return builder.words.subarray(0, builder.used);
 }
 
 class Builder {
