@@ -36,6 +36,7 @@ import {
   setLiveFor,
   setRoom,
   setTimes,
+  weekOf,
 } from '@ufes/core/live.ts';
 import type { Component, LiveEntry } from '@ufes/core/ports.ts';
 import { defaultRoom, RoomShares } from '@ufes/core/steering/room.ts';
@@ -49,10 +50,6 @@ import { createLiveKept, type LiveKept } from './live-kept.ts';
 import { createOrders, type Orders } from './orders.ts';
 
 type Parts = Pick<ServiceContext, 'config' | 'state' | 'node' | 'clock' | 'log' | 'bus' | 'store' | 'rng'>;
-
-/** Weeks change on Mondays, as 1970-01-01 was a Thursday. */
-const weekMs = 7 * 86_400_000;
-const mondayMs = 4 * 86_400_000;
 
 /** Versions that answers are made of now. */
 export type AppliedVersions = () => Decisive['applied'];
@@ -383,7 +380,7 @@ class Feed implements LiveFeed {
       const { shed, band } = this.#room.words(id, room);
       setRoom(this.#view, number, shed, band);
     }
-    setTimes(this.#view, Math.floor((nowMs - mondayMs) / weekMs), this.#room.leftMs(nowMs));
+    setTimes(this.#view, weekOf(nowMs), this.#room.leftMs(nowMs));
   }
 
   #tellRoom(): void {

@@ -21,7 +21,10 @@ export interface MapPlan {
   readonly sources: readonly string[];
 }
 
-export function planOf(desired: DesiredState, prior: Prior): MapPlan {
+/** What of a desired state a map depends on. */
+type Wanted = Pick<DesiredState, 'pops' | 'origins' | 'services' | 'probe'>;
+
+export function planOf(desired: Wanted, prior: Prior): MapPlan {
   const pops = desired.pops.toSorted((a, b) => (a.id < b.id ? -1 : 1));
   const popVectors = vectorsOf(
     pops.map(({ latitude }) => latitude),
@@ -49,7 +52,7 @@ export function planOf(desired: DesiredState, prior: Prior): MapPlan {
 function groupOf(
   key: string,
   service: DesiredService,
-  desired: DesiredState,
+  desired: Wanted,
   pops: readonly DesiredPop[],
   prior: Prior,
 ): GroupPlan {

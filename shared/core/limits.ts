@@ -107,6 +107,13 @@ export const limits = {
     liveAgainMs: 3_600_000,
     /** Changes that wait for a store that is gone; then the oldest go, and the journal has a gap. */
     liveWaiting: 100_000,
+    /** Past the journal's own delay, before it is asked about a time just gone. */
+    pastMarginMs: 500,
+    /** Questions about the past at once; the thread that answers them, and the map it holds, goes when nobody asks. */
+    pastWaiting: 20,
+    pastIdleMs: 30_000,
+    /** A large map of then is found, unpacked and read in this time. */
+    pastMs: 60_000,
     /** Loads are for explaining alone: noted this often, when they changed by so much. */
     loadMs: 30_000,
     loadPerMille: 20,

@@ -131,6 +131,11 @@ export function setRoom(live: LiveView, pop: number, shed: number, band: number)
 }
 
 /** Weeks since the epoch: the salt of the control arm, the same on every node. */
+/** Weeks change on Mondays, as 1970-01-01 was a Thursday. UTC. */
+export function weekOf(nowMs: number): number {
+  return Math.floor((nowMs - 4 * 86_400_000) / (7 * 86_400_000));
+}
+
 export function liveWeek(live: LiveView): number {
   return live.words[1]!;
 }

@@ -3,8 +3,11 @@
  * in the history stream `publish`; `ufes history` and the dashboard show them. JSON.
  */
 
-/** `publish`: a map; `hold`: none, or only the moves that are exempt; `rollback`, `release`: by an operator. */
-export type PublicationKind = 'publish' | 'hold' | 'rollback' | 'release';
+/**
+ * `publish`: a map; `hold`: none, or only the moves that are exempt; `rollback`, `release`: by an operator; `plan`: a
+ * prediction that was asked for, of a configuration that may never come.
+ */
+export type PublicationKind = 'publish' | 'hold' | 'rollback' | 'release' | 'plan';
 
 /** Why a build is held, or a cell stays. */
 export type GuardName =
@@ -66,6 +69,39 @@ export interface PopLoad {
   readonly after: number;
 }
 
+/** A prediction, and what happened when its configuration came. Shares are of demand, 0 to 1; milliseconds are k · client + backbone. */
+export interface PlanRecord {
+  /** As it was asked for. */
+  readonly file: string;
+  /** PoPs that take no new clients in it. */
+  readonly drained: readonly string[];
+  /** What the configuration says otherwise, in words; the first few. */
+  readonly changes: readonly string[];
+  readonly moved: number;
+  readonly harmed: number;
+  readonly meanBeforeMs: number;
+  readonly meanAfterMs: number;
+  readonly p95BeforeMs: number;
+  readonly p95AfterMs: number;
+  readonly loads: readonly PopLoad[];
+  /** What it was predicted from, to find it again, and the proposal's hash. */
+  readonly from: {
+    readonly hash: string;
+    readonly map?: string;
+    readonly desired: string;
+    readonly closed: readonly string[];
+  };
+  readonly appliedAtMs?: number;
+  /** Decided and estimated anew for what came, by evidence since; loads as edges told them. */
+  readonly measured?: {
+    readonly atMs: number;
+    readonly moved: number;
+    readonly meanAfterMs: number;
+    readonly p95AfterMs: number;
+    readonly loads: readonly { readonly pop: string; readonly told: number }[];
+  };
+}
+
 export interface Publication {
   readonly atMs: number;
   readonly kind: PublicationKind;
@@ -82,4 +118,5 @@ export interface Publication {
   readonly predicted?: Predicted;
   readonly loads?: readonly PopLoad[];
   readonly measured?: Measured;
+  readonly plan?: PlanRecord;
 }
