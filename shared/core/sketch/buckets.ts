@@ -30,14 +30,18 @@ export function bucketMs(index: number): number {
   return middles[index - bucketMin]!;
 }
 
+const noIndexes = new Int16Array(0);
+const noWeights = new Float64Array(0);
+
 export class Buckets {
   index: Int16Array;
   weight: Float64Array;
   size = 0;
 
   constructor(capacity = 0) {
-    this.index = new Int16Array(capacity);
-    this.weight = new Float64Array(capacity);
+    // Most slots are empty: those share arrays of no length.
+    this.index = capacity === 0 ? noIndexes : new Int16Array(capacity);
+    this.weight = capacity === 0 ? noWeights : new Float64Array(capacity);
   }
 
   add(index: number, weight: number): void {
@@ -99,7 +103,7 @@ export class Buckets {
   /** Room for `size` buckets, those that are there kept. */
   reserve(size: number): void {
     if (size <= this.index.length) return;
-    const capacity = Math.max(8, size, this.size + (this.size >> 1));
+    const capacity = Math.max(8, size, 2 * this.size);
     const index = new Int16Array(capacity);
     const weight = new Float64Array(capacity);
     index.set(this.index.subarray(0, this.size));

@@ -38,7 +38,7 @@ export class CellTables {
   readonly #cells: Cells;
   /** The table before, the rows of its cells in their order, and where each begins. */
   #columns = columnsFor(0);
-  #rows = new Uint32Array(0);
+  #rows: Uint32Array = new Uint32Array(0);
   #first = new Uint32Array(1);
   #weight = new Uint32Array(0);
   /** What was put in since: entries, and where a row's are; 0: nowhere. */

@@ -42,7 +42,9 @@ export class PlaceRankings {
   #seats: number;
   #rankings: Uint8Array;
   readonly #estimates: Estimates;
+  /** By place · pops + pop, where measured. */
   readonly #km: Float32Array;
+  readonly #isMeasured: Uint8Array;
   readonly #costs: Float64Array;
   #index: { readonly rows: Rows; readonly v4: IntervalIndex; readonly v6: IntervalIndex } | undefined;
 
@@ -68,7 +70,8 @@ export class PlaceRankings {
     this.#seatOfSpot = ground.spots.place.slice();
     const pops = popVectors.length / 3;
     this.#estimates = createEstimates(pops);
-    this.#km = new Float32Array(pops);
+    this.#isMeasured = new Uint8Array(this.#seats);
+    this.#km = new Float32Array(this.#seats * pops);
     this.#costs = new Float64Array(this.#width);
   }
 
@@ -134,6 +137,17 @@ export class PlaceRankings {
     return this.#rank(this.#seatOfSpot[spot]!, place[spot]!, asn[spot]!) || !isApart;
   }
 
+  /** Distances from a place, kept: it is ranked again and again. */
+  #kmFrom(place: number): Float32Array {
+    const pops = this.#popVectors.length / 3;
+    const from = place * pops;
+    const km = this.#km.subarray(from, from + pops);
+    if (this.#isMeasured[place] === 1) return km;
+    this.#isMeasured[place] = 1;
+    for (let pop = 0; pop < pops; pop++) km[pop] = distanceKm(this.#ground.places, place, this.#popVectors, pop);
+    return km;
+  }
+
   #addSeat(place: number): number {
     const seat = this.#seats++;
     const bytes = this.#seats * this.#width;
@@ -149,10 +163,8 @@ export class PlaceRankings {
   /** True when the seat's ranking changed. */
   #rank(seat: number, place: number, asn: number): boolean {
     const { pops, k, backboneMs } = this.#plan;
-    for (let pop = 0; pop < this.#km.length; pop++) {
-      this.#km[pop] = distanceKm(this.#ground.places, place, this.#popVectors, pop);
-    }
-    estimatePlace(this.#km, this.#ground.metros.ofPlace[place]!, asn, this.#tiers, this.#estimates);
+    const km = this.#kmFrom(place);
+    estimatePlace(km, this.#ground.metros.ofPlace[place]!, asn, this.#tiers, this.#estimates);
     for (let i = 0; i < pops.length; i++) this.#costs[i] = k * this.#estimates.ms[pops[i]!]! + backboneMs[i]!;
     const row = this.#row(seat);
     const before = row.slice();
