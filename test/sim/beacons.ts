@@ -84,17 +84,17 @@ export function drawMeasured(world: World, share: number, except: ReadonlySet<st
   });
 }
 
-/** `perDay` beacons a day of each of these users, times drawn anew for each; sorted by time, `toMs` excluded. */
+/** `perDay` beacons a day of each of these users (or by user), times drawn anew for each; sorted by time, `toMs` excluded. */
 export function beaconTimes(
   users: readonly number[],
-  perDay: number,
+  perDay: number | ((user: number) => number),
   fromMs: number,
   toMs: number,
   rng: Rng,
 ): { readonly user: number; readonly atMs: number }[] {
   const span = toMs - fromMs;
   const times = users.flatMap((user) => {
-    const mean = (perDay * span) / 86_400_000;
+    const mean = ((typeof perDay === 'number' ? perDay : perDay(user)) * span) / 86_400_000;
     const count = Math.floor(mean) + (rng.next() < mean - Math.floor(mean) ? 1 : 0);
     return Array.from({ length: count }, () => ({ user, atMs: fromMs + Math.floor(rng.next() * span) }));
   });

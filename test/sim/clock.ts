@@ -11,7 +11,8 @@ const buildMs = 60_000;
 export interface Run {
   readonly steering: Steering;
   readonly measured: readonly number[];
-  readonly beaconsPerDay: number;
+  /** Of every one of these, or by user. */
+  readonly beaconsPerDay: number | ((user: number) => number);
   readonly beacons: BeaconInit;
   readonly seed: string;
 }

@@ -95,7 +95,8 @@ export function table(head: readonly string[], rows: readonly (readonly Cell[])[
       )
       .join('  ')
       .trimEnd();
-  return [line(head), ...texts.map((row, i) => line(row, rows[i]))].join('\n');
+  const headless = head.every((title) => title === '');
+  return [...(headless ? [] : [line(head)]), ...texts.map((row, i) => line(row, rows[i]))].join('\n');
 }
 
 function round(value: number): string {

@@ -23,6 +23,7 @@ import { feedCell, sketchSamples } from '@ufes/mapper/feed.ts';
 import { distancePrior, groundFrom } from '@ufes/mapper/ground.ts';
 import { evidenceOf } from '@ufes/mapper/model.ts';
 import { planOf } from '@ufes/mapper/plan.ts';
+import type { RawRing } from '@ufes/mapper/raw.ts';
 import { geoipOfWorld } from './geoip.ts';
 import type { World } from './world.ts';
 
@@ -45,6 +46,7 @@ export type Publish = (
   built: SteeringMap,
   inService: SteeringMap | undefined,
   nowMs: number,
+  steering: Steering,
 ) => SteeringMap | undefined;
 
 export interface SteeringInit {
@@ -52,30 +54,41 @@ export interface SteeringInit {
   /** Requests a second that each PoP can take. */
   readonly capacity?: readonly number[];
   readonly publish?: Publish;
+  /** Is given every sample too (publish.ts). */
+  readonly raw?: RawRing;
   readonly source?: string;
+  /** Services; absent: those of `aimsOf`. */
+  readonly aims?: readonly Aim[];
+  /** PoPs of the world that are in service at first; absent: all. */
+  readonly active?: readonly number[];
 }
 
 export class Steering {
   readonly world: World;
   readonly aims: readonly Aim[];
-  readonly desired: DesiredState;
+  desired: DesiredState;
   readonly table = new EvidenceTable();
   readonly live: LiveView = createLive(liveBuffer(8));
   inService: SteeringMap | undefined;
   /** Maps that went into service and rank otherwise than the one before. */
   published = 0;
-  readonly #fed;
+  #fed;
+  /** PoP number of the desired state → of the world. */
+  #worldPops: readonly number[];
   readonly #publish: Publish;
+  readonly #raw: RawRing | undefined;
   #changed = new Set<string>();
   #demoted = new Set<string>();
   #services: PreparedService[] = [];
   #geo: PreparedService[] = [];
   readonly #decision = createDecision();
 
-  constructor({ world, capacity, publish, source = 'rum' }: SteeringInit) {
+  constructor({ world, capacity, publish, raw, source = 'rum', aims = aimsOf(world), active }: SteeringInit) {
     this.world = world;
-    this.aims = aimsOf(world);
-    this.desired = desiredOf(world, this.aims, capacity, source);
+    this.aims = aims;
+    this.desired = desiredOf(world, aims, capacity, source, active);
+    this.#worldPops = this.desired.pops.map(({ id }) => world.popIds.indexOf(id));
+    this.#raw = raw;
     this.#publish = publish ?? ((built) => built);
     const geoip = geoipOfWorld(world);
     const ground = groundFrom(geoip);
@@ -88,7 +101,28 @@ export class Steering {
     return this.#fed.build;
   }
 
+  /** What is built from now. */
+  get fed() {
+    return this.#fed;
+  }
+
+  /** Takes another configuration as the mapper's builder does; it is in service with the next build. */
+  reconfigure(desired: DesiredState, nowMs: number): void {
+    this.desired = desired;
+    const plan = planOf(desired, distancePrior);
+    const { geoip, ground, plan: before, build: current } = this.#fed;
+    if (JSON.stringify(plan) === JSON.stringify(before)) {
+      this.#fed = { ...this.#fed, desired };
+      return;
+    }
+    const build = new SteeringBuild({ ...plan, ground, prior: distancePrior, bases: current.input.bases });
+    this.#fed = { desired, plan, geoip, ground, build };
+    for (const text of this.table.prefixTexts()) feedCell(this.#fed, this.table, text, nowMs);
+    if (this.inService !== undefined) build.resume(this.inService);
+  }
+
   fold(records: readonly SampleRecord[]): void {
+    if (this.#raw !== undefined) for (const record of records) this.#raw.add(record);
     for (const prefix of this.table.apply(sketchSamples(this.table, records))) this.#changed.add(prefix);
   }
 
@@ -101,7 +135,7 @@ export class Steering {
     }
     this.#changed.clear();
     const built = this.#fed.build.build(nowMs, whole);
-    const accepted = this.#publish(built, this.inService, nowMs);
+    const accepted = this.#publish(built, this.inService, nowMs, this);
     if (accepted !== undefined) this.#serve(accepted);
     return built;
   }
@@ -144,10 +178,12 @@ export class Steering {
     const km = plan.pops.map((_, pop) => distanceKm(ground.places, told, plan.popVectors, pop));
     const priorMs = km.map(distancePrior.expectedMs);
     const lowMs = row < 0 ? km.map(distancePrior.floorMs) : build.estimates(row).lowMs;
-    return planTargets({ ranking: this.ranking(user), lowMs, priorMs }, slots, rng);
+    const chosen = planTargets({ ranking: this.ranking(user), lowMs, priorMs }, slots, rng);
+    return chosen.map(({ pop, p }) => ({ pop: this.world.popIds.indexOf(plan.pops[pop]!), p }));
   }
 
   #serve(map: SteeringMap): void {
+    this.#worldPops = this.desired.pops.map(({ id }) => this.world.popIds.indexOf(id));
     if (this.inService === undefined || !sameRankings(map, this.inService)) this.published++;
     this.inService = map;
     const { services, pops } = this.desired;
@@ -163,7 +199,7 @@ export class Steering {
     const { prefix } = this.world.users[user]!;
     decide(prepared, this.live, { client: prefix, bySubnet: true }, prefix, this.#decision);
     const { count, candidates } = this.#decision;
-    return count === 0 || candidates[0] === noPop ? -1 : prepared.popOfCandidate[candidates[0]!]!;
+    return count === 0 || candidates[0] === noPop ? -1 : this.#worldPops[prepared.popOfCandidate[candidates[0]!]!]!;
   }
 }
 
@@ -172,9 +208,11 @@ function desiredOf(
   aims: readonly Aim[],
   capacity: readonly number[] | undefined,
   source: string,
+  active: readonly number[] = world.popIds.map((_, pop) => pop),
 ): DesiredState {
   const { origins, places, backboneMs } = world.init;
-  const pops = world.popIds.map((id, pop): DesiredPop => {
+  const pops = active.map((pop): DesiredPop => {
+    const id = world.popIds[pop]!;
     const { latitude, longitude, city } = world.popPlace(pop);
     const legs = Object.fromEntries(origins.map((origin, i) => [origin.id, backboneMs[i]![pop]!]));
     const room = { requestsPerSecond: capacity?.[pop] ?? 1e9 };

@@ -7,12 +7,15 @@ import { hasParameter, type Settings, withSettings } from '../parameters.ts';
 import { type Interval, pairedBootstrap, table } from '../report.ts';
 import { drawInit } from './gain.ts';
 
-/** What takes a tier away, by constants of the steering code. A tier that has none of these yet is left out. */
+/**
+ * What takes a tier away, by constants of the steering code; one that the code does not have is told as missing. Without
+ * `metro` nothing is known of places but the prior: `spatial` and `asn-metro` rest on it.
+ */
 const without: readonly { readonly tier: string; readonly settings: Settings }[] = [
   { tier: 'prefix', settings: { 'estimation.ownN': 1e9 } },
   { tier: 'asn-metro', settings: { 'estimation.votes': 1e9 } },
   { tier: 'spatial', settings: { 'estimation.spatialPlaces': 0 } },
-  { tier: 'country', settings: { 'estimation.vetoMs': 1e9 } },
+  { tier: 'metro and what rests on it', settings: { 'estimation.metroVotes': 1e9 } },
 ];
 
 type Pairs = Record<Group, { cluster: string; a: number; b: number }[]>;

@@ -7,6 +7,7 @@ import type { ModeResult } from '../mode.ts';
 import { type Options, worldOf } from '../options.ts';
 import { plotSeries } from '../plot.ts';
 import { Truth } from '../policies.ts';
+import { judging } from '../publish.ts';
 import { atMost, mean, table, verdictTable } from '../report.ts';
 import { Steering } from '../steering.ts';
 
@@ -25,7 +26,8 @@ export function day(options: Options): ModeResult {
   const { prefixes = 10_000, seed, beacons, beaconsPerDay } = options;
   const world = worldOf(options, `${seed}/day`, prefixes, true);
   const measured = drawMeasured(world, options.measured, new Set(), seededRng(`${seed}/measured`));
-  const steering = new Steering({ world });
+  const judge = judging();
+  const steering = new Steering({ world, publish: judge.publish, raw: judge.raw });
   const clock = new Clock({ steering, measured, beaconsPerDay, beacons, seed }, startMs);
   clock.advance(dayMs, () => {}, warmBuildMs);
 
@@ -52,7 +54,15 @@ export function day(options: Options): ModeResult {
     }
     if ((nowMs - startMs) % sampleMs === 0) measureAt(nowMs);
   });
-  return reportOf({ steering, measured, switches, returns, samples, builds: steering.published - published });
+  return reportOf({
+    steering,
+    measured,
+    switches,
+    returns,
+    samples,
+    builds: steering.published - published,
+    held: judge.held,
+  });
 }
 
 function sampleOf(steering: Steering, choices: Int16Array, nowMs: number, kind: Options['beacons']['kind']): Sample {
@@ -76,9 +86,10 @@ interface Played {
   readonly returns: Uint32Array;
   readonly samples: readonly Sample[];
   readonly builds: number;
+  readonly held: Readonly<Record<string, number>>;
 }
 
-function reportOf({ steering, measured, switches, returns, samples, builds }: Played): ModeResult {
+function reportOf({ steering, measured, switches, returns, samples, builds, held }: Played): ModeResult {
   const { world } = steering;
   const hourly = mean(switches) / 24;
   const own = mean(measured.map((user) => switches[user]!)) / 24;
@@ -86,6 +97,7 @@ function reportOf({ steering, measured, switches, returns, samples, builds }: Pl
     prefixes: world.users.length,
     measured: measured.length,
     mapsPublished: builds,
+    held,
     switchesAnHour: { all: hourly, measured: own, returning: mean(returns) / 24 },
     most: switches.reduce((a, b) => Math.max(a, b), 0),
     meanRegretMs: { steering: mean(samples.map((s) => s.steeredMs)), geo: mean(samples.map((s) => s.geoMs)) },
@@ -96,7 +108,13 @@ function reportOf({ steering, measured, switches, returns, samples, builds }: Pl
   ];
   const rows = [
     ['prefixes (measured)', `${figures.prefixes} (${figures.measured})`],
-    ['maps published', builds],
+    ['maps published that rank otherwise', builds],
+    [
+      'builds held',
+      Object.entries(held)
+        .map(([guard, n]) => `${guard} ${n}`)
+        .join(', ') || 'none',
+    ],
     ['switches an hour: all', hourly.toFixed(4)],
     ['switches an hour: measured', own.toFixed(4)],
     ['  of all, back to the PoP before', figures.switchesAnHour.returning.toFixed(4)],

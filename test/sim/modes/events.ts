@@ -14,6 +14,7 @@ import type { ModeResult } from '../mode.ts';
 import { type Options, worldOf } from '../options.ts';
 import { plotSeries } from '../plot.ts';
 import { nearestPop } from '../policies.ts';
+import { judging } from '../publish.ts';
 import { atLeast, atMost, percent, table, type Verdict, verdictTable } from '../report.ts';
 import { Resolvers } from '../resolvers.ts';
 import { Steering } from '../steering.ts';
@@ -81,6 +82,7 @@ class Stage {
   readonly #capacity: number[];
   readonly #resolvers: Resolvers;
   readonly #room = new RoomShares();
+  readonly #judging = judging();
   readonly #pop: number;
   readonly #surge: Float64Array;
   readonly #before: Set<number>;
@@ -91,7 +93,8 @@ class Stage {
     const world = worldOf(options, seed, prefixes);
     this.#world = world;
     this.#capacity = capacities(world);
-    this.#steering = new Steering({ world, capacity: this.#capacity });
+    const { publish, raw } = this.#judging;
+    this.#steering = new Steering({ world, capacity: this.#capacity, publish, raw });
     const measured = drawMeasured(world, options.measured, new Set(), seededRng(`${seed}/measured`));
     const { beaconsPerDay, beacons } = options;
     this.#clock = new Clock({ steering: this.#steering, measured, beaconsPerDay, beacons, seed }, startMs);
@@ -180,6 +183,7 @@ class Stage {
     const room = this.#steering.desired.room ?? defaultRoom;
     if (nowMs % 5_000 === 0) {
       const loads = this.#resolvers.loads((user) => this.#demand(user));
+      this.#judging.loads = loads;
       for (const [pop, load] of loads.entries()) {
         this.#room.observe(this.#world.popIds[pop]!, load / this.#capacity[pop]!, nowMs);
       }

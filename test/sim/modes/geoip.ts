@@ -6,6 +6,7 @@ import { dayMs, startMs } from '../draws.ts';
 import type { ModeResult } from '../mode.ts';
 import { type Options, worldOf } from '../options.ts';
 import { makeWrong, Truth } from '../policies.ts';
+import { judging } from '../publish.ts';
 import { atLeast, percent, table, verdictTable } from '../report.ts';
 import { Steering } from '../steering.ts';
 
@@ -59,7 +60,8 @@ function playDay(
   const wrong = makeWrong(world, wrongShare, seed);
   const measured = new Set(drawMeasured(world, options.measured, new Set(), seededRng(`${seed}/measured`)));
   for (const user of wrong) measured.add(user);
-  const steering = new Steering({ world });
+  const { publish, raw } = judging();
+  const steering = new Steering({ world, publish, raw });
   const beacons = { ...options.beacons, kind: 'edge' } as const;
   const clock = new Clock({ steering, measured: [...measured], beaconsPerDay, beacons, seed }, startMs);
   const truth = new Truth(world, steering.aims[0]!, startMs + dayMs, 'edge');
