@@ -20,7 +20,7 @@ import type { Geoip } from '@ufes/geoip/geoip.ts';
 import { type ArtefactFollower, followArtefact } from '@ufes/io/artefact.ts';
 import type { ServiceContext } from '@ufes/io/service.ts';
 import type { EvidenceTable } from './evidence.ts';
-import { feedCell } from './feed.ts';
+import { feedAll, feedCell } from './feed.ts';
 import { distancePrior, groundFrom } from './ground.ts';
 import type { MapperMetrics } from './metrics.ts';
 import { type MapPlan, planOf } from './plan.ts';
@@ -227,8 +227,9 @@ export class Builder implements Component {
     const needed = new Set(plan.groups.map((group) => baseKey(group, plan.popVectors)));
     for (const key of this.#bases.keys()) if (!needed.has(key)) this.#bases.delete(key);
     this.current = { desired, plan, geoip: this.#geoip, ground, build };
-    this.#changed = new Set(this.#table.prefixTexts());
-    this.#feed(this.current, this.#context.clock.nowMs());
+    this.#changed.clear();
+    this.#demoted = new Set(feedAll(this.current, this.#table, this.#context.clock.nowMs()));
+    this.#isEstimateDue ||= this.#table.prefixes > 0;
     if (this.inService !== undefined) build.resume(this.inService);
   }
 
