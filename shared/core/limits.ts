@@ -377,6 +377,8 @@ export const limits = {
     /** Other PoPs that an edge checks: each PoP has so many edges' votes, and a check costs two handshakes a second. */
     neighbours: 5,
     bodyBytes: 4 << 10,
+    /** Of a response that is read by hand: node's own bound for all headers. */
+    headBytes: 16 << 10,
     /**
      * http(s) checks that share a connection: a new one costs six times as much as a check, and 30 PoPs at two a second
      * are 7% of a core with each on its own, 2% so. Who serves its old connections but accepts no new one (out of

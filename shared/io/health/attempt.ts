@@ -11,11 +11,13 @@
  *
  * A failed check ends its connection: the next one is on a fresh one.
  */
-import { Agent, type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
+import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
-import { type SecureContext, type TLSSocket, connect as tlsConnect } from 'node:tls';
+import type { SecureContext } from 'node:tls';
 import { limits } from '@ufes/core/limits.ts';
 import type { Clock } from '@ufes/core/ports.ts';
+import { Line, type Listener } from './line.ts';
+import { PlainReader } from './plain-response.ts';
 
 export interface CheckTarget {
   readonly id: string;
@@ -48,6 +50,8 @@ export type Outcome =
   | { readonly ok: true; readonly ms: number }
   | { readonly ok: false; readonly ms: number; readonly error: string }
   | 'void';
+
+const userAgent = 'ufes-health';
 
 /** A time-out that fires this late shows that our own process stood still; the answer may be waiting in the kernel. */
 const stalledMs = 100;
@@ -107,8 +111,8 @@ function compareLoad(target: CheckTarget, verdict: (error?: string) => void, not
   else verdict(percent > percentMax ? `load ${percent.toFixed(0)}%, over ${percentMax}%` : undefined);
 }
 
-function connectOnce(target: CheckTarget, verdict: (error?: string) => void): () => void {
-  const socket = connect(whereTo(target));
+function connectOnce({ address, port }: CheckTarget, verdict: (error?: string) => void): () => void {
+  const socket = connect({ host: address, port });
   socket.on('connect', () => verdict());
   socket.on('error', (error) => verdict(error.message));
   return () => socket.destroy();
@@ -127,115 +131,95 @@ function getOnce(
     return () => {};
   }
   const line = lineOf(target, secureContext);
-  let isOver = false;
-  let response: IncomingMessage | undefined;
-  const ask = (): ClientRequest => {
-    const request = httpRequest({
-      path: target.path ?? '/',
-      headers: { host: target.host ?? target.address, 'user-agent': 'ufes-health' },
-      agent: line.agent,
-    });
-    request.on('response', (received) => {
-      response = received;
-      judge(target, received, verdict);
-    });
-    request.on('error', (error) => {
-      // The server may have ended an idle connection just now; that says nothing of a new one.
-      if (request.reusedSocket && !isOver) current = ask();
-      else verdict(error.message);
-    });
-    request.end();
-    return request;
+  let end: (isWell: boolean) => void = () => {};
+  const byLibrary = (): void => {
+    end = askByLibrary(target, line, verdict);
   };
-  let current = ask();
-  return (isWell) => {
-    isOver = true;
-    if (isWell && response?.complete === true) return;
-    line.checks = limits.health.checksPerConnection;
-    current.destroy();
-  };
+  if (line.isPlain) end = askPlainly(target, line, verdict, byLibrary);
+  else byLibrary();
+  return (isWell) => end(isWell);
 }
 
-function whereTo(target: CheckTarget): { host: string; port: number } {
-  return { host: target.address, port: target.port };
-}
-
-/** How a target is reached: the connection that a few checks share, and the TLS session that a few connections share. */
-interface Line {
-  readonly agent: Agent;
-  readonly secureContext: SecureContext | undefined;
-  session: Buffer | undefined;
-  /** Checks on this connection; connections since the last full handshake. */
-  checks: number;
-  connections: number;
-}
 const lines = new WeakMap<CheckTarget, Line>();
 
-/** The line to check on now. Verified under this very trust, and not used for too long. */
+/** Connections are verified under the trust of now. */
 function lineOf(target: CheckTarget, secureContext: SecureContext | undefined): Line {
   const known = lines.get(target);
-  if (
-    known !== undefined &&
-    known.secureContext === secureContext &&
-    known.checks < limits.health.checksPerConnection
-  ) {
-    known.checks++;
-    return known;
-  }
-  known?.agent.destroy();
-  const keeps = known?.secureContext === secureContext;
-  const line: Line = {
-    agent: new Agent({ keepAlive: true, maxSockets: 1 }),
-    secureContext,
-    session: keeps ? known?.session : undefined,
-    checks: 1,
-    connections: keeps ? (known?.connections ?? 0) : 0,
-  };
-  line.agent.createConnection = () => (target.kind === 'http' ? connect(whereTo(target)) : secureConnect(target, line));
+  if (known?.secureContext === secureContext && known !== undefined) return known;
+  known?.end();
+  const line = new Line(target, secureContext);
   lines.set(target, line);
   return line;
 }
 
 /** Ends what the checks of a target left open. */
 export function release(target: CheckTarget): void {
-  lines.get(target)?.agent.destroy();
+  lines.get(target)?.end();
   lines.delete(target);
 }
 
-function secureConnect(target: CheckTarget, line: Line): TLSSocket {
-  const isFull = line.connections % limits.health.connectionsPerSession === 0;
-  const session = isFull ? undefined : line.session;
-  line.connections++;
-  const socket = tlsConnect({
-    ...whereTo(target),
-    ...(session === undefined ? {} : { session }),
-    ...(target.host === undefined ? {} : { servername: target.host }),
-    ...(line.secureContext === undefined ? {} : { secureContext: line.secureContext }),
-    rejectUnauthorized: target.trust !== 'anyone',
-    checkServerIdentity: () => undefined,
-  });
-  socket.on('session', (next) => {
-    line.session = next;
-  });
-  return socket;
+/** On the kept connection, or a fresh one that is kept. `otherwise`: the answer is not plain, now and from now on. */
+function askPlainly(
+  target: CheckTarget,
+  line: Line,
+  verdict: (error?: string) => void,
+  otherwise: () => void,
+): (isWell: boolean) => void {
+  const { path = '/', host = target.address } = target;
+  const request = `GET ${path} HTTP/1.1\r\nHost: ${host}\r\nUser-Agent: ${userAgent}\r\n\r\n`;
+  const reader = new PlainReader();
+  let isKept = false;
+  const listener: Listener = {
+    onData(chunk) {
+      const response = reader.read(chunk);
+      if (response === undefined) return;
+      if (response === 'odd') {
+        line.isPlain = false;
+        line.end();
+        otherwise();
+        return;
+      }
+      isKept = response.kept;
+      verdict(judge(target, response.status, response.body));
+    },
+    onGone(why) {
+      // The server may have ended an idle connection just now; that says nothing of a new one.
+      if (!sent.isFresh && reader.isEmpty) sent = line.send(request, listener);
+      else verdict(why);
+    },
+  };
+  let sent = line.send(request, listener);
+  return (isWell) => (isWell && isKept ? line.rest() : line.end());
 }
 
-function judge(target: CheckTarget, response: IncomingMessage, verdict: (error?: string) => void): void {
-  const status = response.statusCode ?? 0;
-  const expected = target.status?.length ? target.status.includes(status) : status >= 200 && status < 300;
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  const end = (): void => {
-    const { body } = target;
-    if (!expected) verdict(`status ${status}`);
-    else if (body !== undefined && !Buffer.concat(chunks).includes(body)) verdict(`no ${JSON.stringify(body)} in body`);
-    else verdict();
-  };
-  response.on('data', (chunk: Buffer) => {
-    bytes += chunk.length;
-    if (target.body !== undefined) chunks.push(chunk);
-    if (bytes >= limits.health.bodyBytes) end();
+/** On a connection of its own. */
+function askByLibrary(target: CheckTarget, line: Line, verdict: (error?: string) => void): () => void {
+  const request = httpRequest({
+    path: target.path ?? '/',
+    headers: { host: target.host ?? target.address, 'user-agent': userAgent },
+    createConnection: () => line.open(),
   });
-  response.on('end', end);
-  response.on('error', (error) => verdict(error.message));
+  request.on('response', (response) => {
+    let body = '';
+    const end = (): void => verdict(judge(target, response.statusCode ?? 0, body));
+    response.setEncoding('latin1');
+    response.on('data', (chunk: string) => {
+      body += chunk;
+      if (body.length >= limits.health.bodyBytes) end();
+    });
+    response.on('end', end);
+    response.on('error', (error) => verdict(error.message));
+  });
+  request.on('error', (error) => verdict(error.message));
+  request.end();
+  return () => request.destroy();
+}
+
+/** What is wrong, or undefined. `body`: a character a byte. */
+function judge({ status: wanted, body: text }: CheckTarget, status: number, body: string): string | undefined {
+  const expected = wanted?.length ? wanted.includes(status) : status >= 200 && status < 300;
+  if (!expected) return `status ${status}`;
+  if (text !== undefined && !body.includes(Buffer.from(text).toString('latin1')))
+    return `no ${JSON.stringify(text)} in body`;
+  return undefined;
 }

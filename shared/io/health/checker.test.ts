@@ -44,7 +44,8 @@ describe('one check', () => {
     const port = await http((request, response) => {
       seen.push(`${request.url} ${request.headers.host}`);
       ports.push(request.socket.remotePort);
-      response.writeHead(status).end('ok');
+      response.statusCode = status;
+      response.end('ok');
     });
     const target: CheckTarget = {
       id: 'x',
@@ -63,6 +64,20 @@ describe('one check', () => {
     expect(new Set(seen)).toEqual(new Set(['/ready a.example']));
     expect(ports.map((one) => ports.indexOf(one))).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 10, 10, 12]);
     release(target);
+  });
+
+  it('http: what is not answered plainly is read by node, on a connection of its own', async () => {
+    const ports = new Set<number | undefined>();
+    const port = await http((request, response) => {
+      ports.add(request.socket.remotePort);
+      response.writeHead(200, { 'transfer-encoding': 'chunked' });
+      response.write('all is ');
+      response.end('well');
+    });
+    const target: CheckTarget = { id: 'x', kind: 'http', address: '127.0.0.1', port, body: 'is well' };
+    for (let i = 0; i < 3; i++) expect(await attempt(target, 2_000, systemClock).done).toMatchObject({ ok: true });
+    // One look at it by hand, then three by node.
+    expect(ports.size).toBe(4);
   });
 
   it('http: a kept connection that the server ended meanwhile is no failure; a server that is gone is', async () => {
