@@ -20,7 +20,7 @@ import { seededRng } from '@ufes/core/seeded.ts';
 import { Sketch } from '@ufes/core/sketch/sketch.ts';
 import { vectorsOf } from '@ufes/core/steering/base.ts';
 import { SteeringBuild } from '@ufes/core/steering/build.ts';
-import { decodeMap, encodeMap } from '@ufes/core/steering/map.ts';
+import { decodeMap, encodeMap } from '@ufes/core/steering/map-bytes.ts';
 import { geoKey } from '@ufes/core/steering/prepare.ts';
 import { type Geoip, openGeoip } from '@ufes/geoip/geoip.ts';
 import { silentLog } from '@ufes/io/log.ts';

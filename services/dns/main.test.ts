@@ -6,7 +6,7 @@ import type { Config } from '@ufes/core/config/schema.ts';
 import type { DesiredState } from '@ufes/core/desired.ts';
 import { OperatingError } from '@ufes/core/errors.ts';
 import type { Store } from '@ufes/core/ports.ts';
-import { encodeMap } from '@ufes/core/steering/map.ts';
+import { encodeMap } from '@ufes/core/steering/map-bytes.ts';
 import { publishArtefact } from '@ufes/io/artefact.ts';
 import { localBus } from '@ufes/io/bus.ts';
 import { type TestContext, testContext } from '@ufes/io/testing.ts';

@@ -9,7 +9,7 @@ import { resolve } from 'node:path';
 import { createCookieKeys } from '@ufes/core/dns/cookie.ts';
 import { limits } from '@ufes/core/limits.ts';
 import { liveState } from '@ufes/core/live.ts';
-import { mapHeadBytes } from '@ufes/core/steering/map.ts';
+import { mapHeadBytes } from '@ufes/core/steering/map-bytes.ts';
 import { formatVersion } from '@ufes/core/version.ts';
 import { followArtefact } from '@ufes/io/artefact.ts';
 import { stepBack } from '@ufes/io/priority.ts';

@@ -5,7 +5,7 @@ import { createCookieKeys } from '@ufes/core/dns/cookie.ts';
 import { parsePeer } from '@ufes/core/ip.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Clock } from '@ufes/core/ports.ts';
-import { encodeMap } from '@ufes/core/steering/map.ts';
+import { encodeMap } from '@ufes/core/steering/map-bytes.ts';
 import { ManualClock, systemClock } from '@ufes/io/clock.ts';
 import { silentLog } from '@ufes/io/log.ts';
 import { afterEach, expect, it, vi } from 'vitest';

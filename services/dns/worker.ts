@@ -10,7 +10,8 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import { headerBytes } from '@ufes/core/dns/message.ts';
 import type { Peer } from '@ufes/core/ip.ts';
 import { limits } from '@ufes/core/limits.ts';
-import { decodeMap, type SteeringMap, withBuckets } from '@ufes/core/steering/map.ts';
+import { type SteeringMap, withBuckets } from '@ufes/core/steering/map.ts';
+import { decodeMap } from '@ufes/core/steering/map-bytes.ts';
 import type { Version } from '@ufes/core/version.ts';
 import { systemClock } from '@ufes/io/clock.ts';
 import { stepForward, takeShortTurns } from '@ufes/io/priority.ts';

@@ -2,7 +2,7 @@
 import { limits } from '@ufes/core/limits.ts';
 import type { EvidenceRow } from '@ufes/core/ports.ts';
 import { Sketch } from '@ufes/core/sketch/sketch.ts';
-import { decodeMap } from '@ufes/core/steering/map.ts';
+import { decodeMap } from '@ufes/core/steering/map-bytes.ts';
 import type { Publication } from '@ufes/core/steering/publication.ts';
 import { formatVersion } from '@ufes/core/version.ts';
 import { afterEach, describe, expect, test } from 'vitest';

@@ -4,7 +4,8 @@ import { type Address, cellOf, type Family } from '../ip.ts';
 import { distanceKm, exactPlaces, foldRanges, type GroupPlan, type PlaceRanges, vectorsOf, withTail } from './base.ts';
 import { locationOf, type SteeringBuild, sameRankings } from './build.ts';
 import { cellKey } from './cells.ts';
-import { decodeMap, encodeMap, findCell, findInterval, leafLength, type SteeringMap, Tier } from './map.ts';
+import { findCell, findInterval, leafLength, type SteeringMap, Tier } from './map.ts';
+import { decodeMap, encodeMap } from './map-bytes.ts';
 import {
   addCell,
   documentation4,

@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { limits } from '../limits.ts';
 import { seededRng } from '../seeded.ts';
 import { Judge, type JudgeInput, type PopNow, type RawLookup } from './judge.ts';
-import { decodeMap, encodeMap, type SteeringMap } from './map.ts';
+import type { SteeringMap } from './map.ts';
+import { decodeMap, encodeMap } from './map-bytes.ts';
 import { judgedCells, withRankingsOf } from './moves.ts';
 import type { GuardName } from './publication.ts';
 import {

@@ -5,16 +5,14 @@ import { type Address, cellOf, type Family } from '../ip.ts';
 import {
   type CellTable,
   cellRow,
-  decodeMap,
-  encodeMap,
   findCell,
   findInterval,
   type IntervalIndex,
   leafLength,
   type MapGroup,
-  mapHeadBytes,
   type SteeringMap,
 } from './map.ts';
+import { decodeMap, encodeMap, mapHeadBytes } from './map-bytes.ts';
 
 const uint32 = fc.nat(0xffffffff);
 /** Addresses near one another, so that boundaries, leaves and queries meet. */

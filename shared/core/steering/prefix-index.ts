@@ -34,10 +34,14 @@ export function isWorthIndexing(index: Starts): boolean {
 }
 
 export function buildPrefixIndex(index: Starts): Int32Array {
-  const work = buildPrefixIndexInSlices(index);
+  return runThrough(buildPrefixIndexInSlices(index)).slice();
+}
+
+/** All of it, now. */
+export function runThrough<T>(work: Generator<undefined, T>): T {
   for (;;) {
     const step = work.next();
-    if (step.done) return step.value.slice();
+    if (step.done) return step.value;
   }
 }
 
