@@ -97,7 +97,7 @@ function drawPrefixes(geoip: Geoip, count: number): Prefix[] {
 /** PoPs that beacons of a prefix measured: the four nearest ones most often, and one at random. */
 function targetsOf(km: Float32Array): number[] {
   const near = Array.from(km.keys()).sort((a, b) => km[a]! - km[b]! || a - b);
-  const chosen = near.slice(0, 3 + Math.floor(3 * rng.next()));
+  const chosen = near.slice(0, 3 + Math.floor(4 * rng.next()));
   chosen.push(near[Math.floor(near.length * rng.next())]!);
   return [...new Set(chosen)];
 }
