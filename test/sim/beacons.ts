@@ -7,7 +7,7 @@ import type { Steering } from './steering.ts';
 import { kmBetween, type World } from './world.ts';
 
 /**
- * Who chooses what a beacon measures: `map` is core/steering/targets.ts, by what the map in service says of the client;
+ * Who chooses what a beacon measures: `map` is test/sim/targets.ts, by what the map in service says of the client;
  * `probe` is what services/probe does without it.
  */
 export type Chooser = 'map' | 'probe';

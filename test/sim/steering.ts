@@ -17,7 +17,6 @@ import { createDecision, decide } from '@ufes/core/steering/decide.ts';
 import type { Evidence } from '@ufes/core/steering/explanation.ts';
 import { findInterval, noPop, type SteeringMap } from '@ufes/core/steering/map.ts';
 import { geoKey, type PreparedService, prepareService } from '@ufes/core/steering/prepare.ts';
-import { type PlannedPop, planTargets } from '@ufes/core/steering/targets.ts';
 import { EvidenceTable } from '@ufes/mapper/evidence.ts';
 import { feedCell, sketchSamples } from '@ufes/mapper/feed.ts';
 import { distancePrior, groundFrom } from '@ufes/mapper/ground.ts';
@@ -25,6 +24,7 @@ import { evidenceOf } from '@ufes/mapper/model.ts';
 import { planOf } from '@ufes/mapper/plan.ts';
 import type { RawRing } from '@ufes/mapper/raw.ts';
 import { geoipOfWorld } from './geoip.ts';
+import { type PlannedPop, planTargets } from './targets.ts';
 import type { World } from './world.ts';
 
 /** One for each way a cost is counted: `client` is the client leg alone, `ORIGIN/k` has a backbone leg. */

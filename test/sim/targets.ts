@@ -2,7 +2,7 @@
  * Which PoPs a plan asks a client to measure, given what the map in service says of it: the incumbent, the two that may
  * yet turn out best (lowest lower bound), the best by distance, and the rest at random. Each with the probability it had.
  */
-import type { Rng } from '../ports.ts';
+import type { Rng } from '@ufes/core/ports.ts';
 
 export interface Beliefs {
   /** PoPs, best first, as the client is steered now. */
