@@ -2,14 +2,15 @@
  * Where in a sorted list of interval starts to look for an address: a trie of buckets over the leading bits, in one
  * array of 32-bit words (which may be shared by threads), so that the cost of a look-up does not grow with the list.
  *
- *     node    [ first bit | bits << 8,  E[0],  E[1],  …  E[2^bits] ]
+ *     root    bits, then its node
+ *     node    [ E[0],  E[1],  …  E[2^bits] ]
  *     E[j]    ≥ 0: number of the interval that holds the first address of bucket j
- *             < 0: bucket j is crowded and has a node of its own, at E[j] & 0x7fffffff
+ *             < 0: bucket j is crowded and has a node of its own: 1 | bits of it (5) | where it begins (26)
  *
  * An address in bucket j lies in one of the intervals E[j] … E[j + 1], at most `crowded` of them: a short binary search.
  * How many bits a node covers follows how many starts it holds, so the trie is as fine as the population is dense: v4 is
- * cut by its top 16 bits, v6 deep inside the few blocks in use and nowhere else. Where E[j + 1] is a child, its interval
- * is the child's own first entry.
+ * cut by its top 16 bits, v6 deep inside the few blocks in use and nowhere else. What a step needs to know of the next
+ * node stands in the entry that leads there: a step is one word read from memory.
  *
  * Building reads every start once a level; two or three levels for v4 and v6 as they are.
  */
@@ -19,7 +20,9 @@ import type { Family } from '../ip.ts';
 const crowded = 16;
 const bitsMax = 16;
 const child = 0x80000000 | 0;
-const place = 0x7fffffff;
+const bitsAt = 26;
+/** Words of an index: sixty million are those of forty million intervals. */
+const place = (1 << bitsAt) - 1;
 
 /** Sorted first addresses of intervals; [0] is 0. v4: `hi` alone. */
 export interface Starts {
@@ -48,13 +51,14 @@ export function runThrough<T>(work: Generator<undefined, T>): T {
 /** The same in slices of less than a millisecond; in a buffer that may be larger. */
 export function* buildPrefixIndexInSlices(index: Starts): Generator<undefined, Int32Array> {
   const builder = new Builder(index);
-  yield* builder.node(0, 0, 0, 0, index.hi.length - 1);
+  const root = yield* builder.node(0, 0, 0, 0, index.hi.length - 1);
+  builder.words[0] = root >>> bitsAt;
   return builder.words.subarray(0, builder.used);
 }
 
 class Builder {
   words = new Int32Array(1 << 10);
-  used = 0;
+  used = 1;
   readonly #starts: Starts;
   readonly #width: number;
 
@@ -63,13 +67,15 @@ class Builder {
     this.#width = starts.family === 4 ? 32 : 64;
   }
 
-  /** The node of the block that starts at (hi, lo) and has `bit` bits; `first` holds its first address, `last` its last. */
+  /**
+   * The node of the block that starts at (hi, lo) and has `bit` bits; `first` holds its first address, `last` its last.
+   * Returns its bits and place, as in an entry.
+   */
   *node(hi: number, lo: number, bit: number, first: number, last: number): Generator<undefined, number> {
     const bits = this.#bitsFor(bit, last - first + 1);
     const size = 2 ** bits;
     const at = this.used;
-    this.#reserve(size + 2);
-    this.words[at] = bit | (bits << 8);
+    this.#reserve(size + 1);
     const step = 2 ** ((bit < 32 ? 32 : 64) - bit - bits);
     let from = first;
     for (let j = 0; j < size; j++) {
@@ -80,12 +86,12 @@ class Builder {
       const deeper = bit + bits;
       const isCrowded = to - from >= crowded && deeper < this.#width;
       const entry = isCrowded ? child | (yield* this.node(bucketHi, bucketLo, deeper, from, to)) : from;
-      this.words[at + 1 + j] = entry;
+      this.words[at + j] = entry;
       from = this.#holdsNext(bucketHi, bucketLo, bit, step, to) ? to + 1 : to;
     }
-    this.words[at + 1 + size] = last;
+    this.words[at + size] = last;
     yield;
-    return at;
+    return (bits << bitsAt) | at;
   }
 
   #bitsFor(bit: number, count: number): number {
@@ -119,6 +125,7 @@ class Builder {
 
   #reserve(words: number): void {
     this.used += words;
+    if (this.used > place) throw new RangeError(`prefix index: more than ${place} words`);
     if (this.used <= this.words.length) return;
     const grown = new Int32Array(Math.max(this.used, this.words.length * 2));
     grown.set(this.words);
@@ -130,23 +137,21 @@ class Builder {
  * Number of the interval that holds the address. `hi` and `lo` are unsigned. No allocation.
  */
 export function findByPrefix(words: Int32Array, index: Starts, hi: number, lo: number): number {
-  let at = 0;
+  let bits = words[0]!;
+  let at = 1;
+  let bit = 0;
   let low: number;
   for (;;) {
-    const shape = words[at]!;
-    const bit = shape & 0xff;
-    const bits = shape >>> 8;
-    const bucket = ((bit < 32 ? hi << bit : lo << (bit - 32)) >>> (32 - bits)) + at + 1;
-    low = words[bucket]!;
-    if (low < 0) {
-      at = low & place;
-      continue;
-    }
-    at = bucket + 1;
-    break;
+    at += (bit < 32 ? hi << bit : lo << (bit - 32)) >>> (32 - bits);
+    low = words[at]!;
+    if (low >= 0) break;
+    bit += bits;
+    bits = (low >>> bitsAt) & 31;
+    at = low & place;
   }
-  let high = words[at]!;
-  while (high < 0) high = words[(high & place) + 1]!;
+  // What a crowded neighbour begins with is not worth reading.
+  let high = words[at + 1]!;
+  if (high < 0) high = Math.min(low + crowded, index.hi.length - 1);
   const { hi: starts, lo: starts2, family } = index;
   if (family === 4) {
     while (low < high) {
