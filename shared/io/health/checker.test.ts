@@ -7,8 +7,9 @@ import type { CheckSettings } from '@ufes/core/health.ts';
 import { afterEach, describe, expect, it } from 'vitest';
 import { ManualClock, systemClock } from '../clock.ts';
 import { silentLog } from '../log.ts';
-import { attempt, type CheckTarget, type Outcome, release } from './attempt.ts';
+import { attempt, type Outcome, release } from './attempt.ts';
 import { testCertificate } from './certificate.fixture.ts';
+import type { CheckTarget } from './check-target.ts';
 import { createChecker } from './checker.ts';
 
 const closing: (() => void)[] = [];

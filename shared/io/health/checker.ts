@@ -11,7 +11,8 @@
 import { type Check, type CheckSettings, createCheck, type HealthState, holdMs, observe } from '@ufes/core/health.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Clock, Component, Log } from '@ufes/core/ports.ts';
-import { attempt as attemptNow, type CheckTarget, release } from './attempt.ts';
+import { attempt as attemptNow, release } from './attempt.ts';
+import type { CheckTarget } from './check-target.ts';
 
 export interface CheckResult {
   readonly target: string;

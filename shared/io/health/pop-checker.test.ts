@@ -12,8 +12,8 @@ import { afterEach, expect, it, vi } from 'vitest';
 import { systemClock } from '../clock.ts';
 import { silentLog } from '../log.ts';
 import type { ServiceContext } from '../service.ts';
-import type { CheckTarget } from './attempt.ts';
 import { testCertificate } from './certificate.fixture.ts';
+import type { CheckTarget } from './check-target.ts';
 import { createPopVantage } from './pop-checker.ts';
 import { readVotes } from './votes.ts';
 

@@ -17,7 +17,8 @@ import type { Component } from '@ufes/core/ports.ts';
 import { targetOf, type Vote, voteExpiryMs } from '@ufes/core/votes.ts';
 import { rateLimited } from '../log.ts';
 import type { ServiceContext } from '../service.ts';
-import type { attempt, CheckTarget } from './attempt.ts';
+import type { attempt } from './attempt.ts';
+import type { CheckTarget } from './check-target.ts';
 import { type CheckResult, createChecker } from './checker.ts';
 import { voteKey } from './votes.ts';
 
