@@ -159,7 +159,10 @@ export class Tiers {
         break;
       }
     }
-    for (const metro of told) this.#areas.delete(metro);
+    for (const metro of told) {
+      if (!changed.has(metro) && this.#isAreaKept(metro)) told.delete(metro);
+      else this.#areas.delete(metro);
+    }
     for (const metro of changed) this.#learn(metro);
     return told;
   }
@@ -207,6 +210,18 @@ export class Tiers {
     out.ms[pop] = ms;
     out.lowMs[pop] = Number.isNaN(low) ? floor : Math.min(ms, Math.max(floor, ms + low));
     out.highMs[pop] = Number.isNaN(high) ? Math.max(ms, this.#prior.ceilingMs(km) + residual) : Math.max(ms, ms + high);
+  }
+
+  /** What changed around a metro changed what is believed of it by too little: then that stays, until it adds up. */
+  #isAreaKept(metro: number): boolean {
+    const held = this.#areas.get(metro);
+    if (held === undefined) return false;
+    const now: Area = { ms: new Float32Array(this.#pops), basis: new Uint8Array(this.#pops) };
+    for (let pop = 0; pop < this.#pops; pop++) {
+      this.#fillArea(metro, pop, now);
+      if (now.basis[pop] !== held.basis[pop] || Math.abs(now.ms[pop]! - held.ms[pop]!) > tellMs) return false;
+    }
+    return true;
   }
 
   #areaOf(metro: number): Area {
