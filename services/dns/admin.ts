@@ -2,6 +2,7 @@
  * Routes of the admin socket.
  *
  *     GET /explain?name=&client=&resolver=&type=A   Explanation (core/steering/explanation.ts); one of the two is enough
+ *         [&at=MS][&node=NODE]                      of then, from what is kept; of another dns node too
  *     GET /answers?since=SEQ              DnsAnswers (core/dashboard.ts)
  *     GET /state                          DnsState (core/dashboard.ts), and the votes behind it
  *     GET /probe-queries?since=MS         which resolver asked for which ID-POP name: {queries: ProbeQuery[]}
@@ -17,6 +18,7 @@ import type { Answerer } from './answer.ts';
 import { explain, questionOf } from './explain-question.ts';
 import { knownNow } from './known.ts';
 import type { LiveFeed } from './live-feed.ts';
+import type { PastThread } from './past-thread.ts';
 import type { ProbeQueries, RecentAnswers } from './recent.ts';
 import type { Tables } from './tables.ts';
 
@@ -26,6 +28,7 @@ export interface AdminInit {
   readonly clock: Clock;
   readonly answerer: Answerer;
   readonly again: AnswerAgain;
+  readonly past: Pick<PastThread, 'explain'>;
   readonly feed: LiveFeed;
   readonly recent: RecentAnswers;
   readonly probes: ProbeQueries;
@@ -41,6 +44,7 @@ export function addRoutes({
   clock,
   answerer,
   again,
+  past,
   feed,
   recent,
   probes,
@@ -49,6 +53,14 @@ export function addRoutes({
 }: AdminInit): void {
   admin.get<{ Querystring: Record<string, string | undefined> }>('/explain', (request) => {
     const question = questionOf(request.query);
+    const { at, node: of = node } = request.query;
+    if (at !== undefined) return past.explain(question, of, numberOf(at, 'at'));
+    if (of !== node) {
+      throw new OperatingError(
+        'REQUEST_INVALID',
+        `this is ${node}; what ${of} answers now is asked there, of the past with at=`,
+      );
+    }
     if (answerer.tables === undefined) throw new OperatingError('NOT_RUNNING', 'no desired state yet');
     const result = explain(answerer.tables, question, knownNow(feed, node, clock.nowMs()), again);
     if (typeof result === 'string') throw new OperatingError('NOT_FOUND', result);
@@ -65,9 +77,9 @@ export function addRoutes({
   admin.get('/state', () => ({ ...stateOf(answerer.tables, feed, clock.nowMs()), listeners }));
 }
 
-function numberOf(text: string | undefined): number {
+function numberOf(text: string | undefined, name = 'since'): number {
   if (text === undefined) return 0;
-  if (!/^\d{1,15}$/.test(text)) throw new OperatingError('REQUEST_INVALID', `since=${text} is no whole number`);
+  if (!/^\d{1,15}$/.test(text)) throw new OperatingError('REQUEST_INVALID', `${name}=${text} is no whole number`);
   return Number(text);
 }
 

@@ -6,7 +6,7 @@ import { type ClientSubnet, createClientSubnet, EcsFamily } from '@ufes/core/dns
 import { createNameKey, lowerName, nameToWire, setNameKey } from '@ufes/core/dns/name.ts';
 import { Type, typeNumber } from '@ufes/core/dns/types.ts';
 import { OperatingError } from '@ufes/core/errors.ts';
-import { addressBytes, type Peer, parsePeer, parsePrefix } from '@ufes/core/ip.ts';
+import { addressBytes, addressOf, be32, type Peer, parsePeer } from '@ufes/core/ip.ts';
 import type { Explanation } from '@ufes/core/steering/explanation.ts';
 import { type AnswerAgain, queryFor, rcodeOf } from './again.ts';
 import { explainNode, type Known } from './explain.ts';
@@ -63,17 +63,25 @@ function findSteered(tables: Tables, name: string): ZoneNode | string {
   return node.service >= 0 ? node : `${name} is not steered: it is plain data of its zone`;
 }
 
+/** Bits beyond the length are cleared; a resolver would not send them. */
 function parseClient(text: string, subnet: ClientSubnet): Peer | undefined {
-  const prefix = parsePrefix(text);
-  if (prefix === undefined) return undefined;
-  const bytes = addressBytes(text.split('/')[0]!)!;
-  const written = text.includes('/') ? Number(text.split('/')[1]) : bytes.length * 8;
+  const [written = '', length, ...more] = text.split('/');
+  const bytes = addressBytes(written);
+  if (bytes === undefined || more.length > 0) return undefined;
+  const source = length === undefined ? bytes.length * 8 : /^\d{1,3}$/.test(length) ? Number(length) : 129;
+  if (source > bytes.length * 8) return undefined;
   subnet.present = true;
   subnet.family = bytes.length === 4 ? EcsFamily.v4 : EcsFamily.v6;
-  subnet.source = written;
+  subnet.source = source;
   subnet.address.fill(0);
-  for (let bit = 0; bit < written; bit++) subnet.address[bit >> 3]! |= bytes[bit >> 3]! & (0x80 >> (bit & 7));
-  return { ...parsePeer(text.split('/')[0]!)!, hi: prefix.hi, lo: prefix.lo };
+  for (let bit = 0; bit < source; bit++) subnet.address[bit >> 3]! |= bytes[bit >> 3]! & (0x80 >> (bit & 7));
+  const sent = subnet.address.slice(0, bytes.length);
+  const address = addressOf(sent);
+  return {
+    ...address,
+    tailHi: address.family === 4 ? 0 : be32(sent, 8),
+    tailLo: address.family === 4 ? 0 : be32(sent, 12),
+  };
 }
 
 const steeredTypes: readonly number[] = [Type.A, Type.AAAA, Type.HTTPS, Type.SVCB];

@@ -4,7 +4,11 @@
  * and next to nothing when on. What the disk cannot take in time is left out and counted.
  *
  *     {"at":"2026-11-24T07:00:00.000Z","transport":"udp","resolver":"192.0.2.53","name":"www.shop.example.","type":"A",
- *      "subnet":"198.51.100.0/24","rcode":"NOERROR","scope":24,"addresses":["192.0.2.1"],"ttlSeconds":60,"bytes":63}
+ *      "subnet":"198.51.100.0/24","rcode":"NOERROR","scope":24,"addresses":["192.0.2.1"],"ttlSeconds":60,"bytes":63,
+ *      "query":"EjQBAAAB…","answer":"EjSFAAAB…"}
+ *
+ * `query` and `answer` are the packets in base64, an answer of more than half a kilobyte cut: what is needed to make an
+ * answer of the past again (past.ts).
  */
 import { createWriteStream, type WriteStream } from 'node:fs';
 import { EcsFamily } from '@ufes/core/dns/ecs.ts';
@@ -12,13 +16,13 @@ import { createQuery, Decoded, decodeQuery, headerBytes } from '@ufes/core/dns/m
 import { nameToText, skipName } from '@ufes/core/dns/name.ts';
 import { formatRdata } from '@ufes/core/dns/rdata.ts';
 import { Option, type Rcode, rcodeNames, Type, typeName } from '@ufes/core/dns/types.ts';
-import { type Address, addressOf, formatAddress, formatPrefix, prefixOf } from '@ufes/core/ip.ts';
+import { addressOf, formatAddress, formatPrefix, type Peer, prefixOf } from '@ufes/core/ip.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Log } from '@ufes/core/ports.ts';
 
 export interface Exchange {
   readonly atMs: number;
-  readonly peer: Address;
+  readonly peer: Peer;
   readonly overTcp: boolean;
   readonly query: Uint8Array;
   /** Perhaps cut; empty when there was none. */
@@ -70,13 +74,23 @@ export class QueryLog {
     return {
       at: new Date(atMs).toISOString(),
       transport: overTcp ? 'tcp' : 'udp',
-      resolver: formatAddress(peer),
+      resolver: peerText(peer),
       ...(isRead ? { name: nameToText(name.bytes.subarray(0, name.length)), type: typeName(type) } : {}),
       ...(isRead && subnet.present ? { subnet: subnetText(subnet) } : {}),
       ...readAnswer(answer),
       bytes: answerBytes,
+      query: Buffer.from(query).toString('base64'),
+      answer: Buffer.from(answer).toString('base64'),
     };
   }
+}
+
+/** All of its bits: some IPv6 addresses have an IPv4 one at their end, by which they are placed. */
+function peerText(peer: Peer): string {
+  if (peer.family === 4) return formatAddress(peer);
+  const words = [peer.hi, peer.lo, peer.tailHi, peer.tailLo];
+  const groups = words.flatMap((word) => [(word >>> 16).toString(16), (word & 0xffff).toString(16)]);
+  return new URL(`http://[${groups.join(':')}]`).hostname.slice(1, -1);
 }
 
 function subnetText({ family, source, address }: { family: number; source: number; address: Uint8Array }): string {

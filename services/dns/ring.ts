@@ -6,7 +6,7 @@
  *     a record      kind · bytes of A · bytes of B · 8 numbers · time · A · B
  */
 import type { ClientChoice, ClientSubnet } from '@ufes/core/dns/ecs.ts';
-import type { Address, Family } from '@ufes/core/ip.ts';
+import type { Address, Family, Peer } from '@ufes/core/ip.ts';
 import type { Counters } from './counters.ts';
 import type { QueryLog } from './query-log.ts';
 import {
@@ -72,7 +72,7 @@ export class RingWriter implements AnswerSink, ProbeSink {
   /** A query and its answer, 0 bytes long when there was none. Longer ones are cut. */
   addExchange(
     atMs: number,
-    peer: Address,
+    peer: Peer,
     query: Uint8Array,
     queryAt: number,
     queryLength: number,
@@ -85,6 +85,8 @@ export class RingWriter implements AnswerSink, ProbeSink {
     const { words, bytes } = this.#ring;
     this.#address(base, 0, peer);
     this.#number(base, 3, answerLength);
+    this.#number(base, 4, peer.tailHi | 0);
+    this.#number(base, 5, peer.tailLo | 0);
     const first = Math.min(queryLength, firstBytes);
     const second = Math.min(answerLength, secondBytes);
     const to = base + headBytes;
@@ -163,7 +165,10 @@ export function drainRing(buffer: SharedArrayBuffer, { recent, probes, log }: Ri
     const kind = words[(base >> 2) + at.kind];
     if (kind === Kind.answer) recent.put(atMs, latin1(first), latin1(second), address(0), number(3));
     else if (kind === Kind.probe) probes.put(latin1(first), latin1(second), atMs, address(0), address(3), number(6));
-    else log?.write({ atMs, peer: address(0), overTcp: false, query: first, answer: second, answerBytes: number(3) });
+    else if (log !== undefined) {
+      const peer = { ...address(0), tailHi: number(4) >>> 0, tailLo: number(5) >>> 0 };
+      log.write({ atMs, peer, overTcp: false, query: first, answer: second, answerBytes: number(3) });
+    }
     Atomics.store(words, 1, (read + 1) | 0);
   }
 }

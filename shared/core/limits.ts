@@ -416,6 +416,10 @@ export const limits = {
     certificatesMs: 10_000,
   },
   dashboard: {
+    /** Entries of the page Changes. */
+    changes: 500,
+    /** An explanation of the past: a map of then is unpacked, and its predecessors. */
+    pastMs: 30_000,
     /** Event streams at once: every operator and a few screens; each costs a write a second. */
     eventClients: 64,
     /** Unsent bytes of an event stream before it is cut; its page connects again and gets everything whole. */

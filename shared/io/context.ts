@@ -2,7 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '@ufes/core/config/schema.ts';
-import type { Bus, Clock, Log, Rng } from '@ufes/core/ports.ts';
+import type { Bus, Clock, Log, Rng, Store } from '@ufes/core/ports.ts';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { createAdmin } from './admin.ts';
 import { localBus } from './bus.ts';
@@ -42,14 +42,20 @@ export function createContext(init: ContextInit): ServiceContext {
   const registry = new Registry();
   registry.setDefaultLabels({ service: node });
   collectDefaultMetrics({ register: registry });
-  const path = join(state, 'store.sqlite');
-  const store = openStore({ path, keysFolder: join(state, 'keys'), clock, log });
-  const queue = openQueue({ path, clock, rng, bus, log });
+  const store = openStoreOf({ state, clock, log });
+  const queue = openQueue({ path: storePath(state), clock, rng, bus, log });
   const { app, ready } = createAdmin(log, registry);
   const base = configPath === undefined ? { config, configFolder } : { config, configFolder, configPath };
   const { replaces = false, leave } = init;
   return { ...base, state, node, clock, rng, log, bus, store, queue, registry, admin: app, ready, replaces, leave };
 }
+
+/** The store alone, for a thread beside the one that has the context. */
+export function openStoreOf({ state, clock, log }: Pick<ServiceContext, 'state' | 'clock' | 'log'>): Store {
+  return openStore({ path: storePath(state), keysFolder: join(state, 'keys'), clock, log });
+}
+
+const storePath = (state: string): string => join(state, 'store.sqlite');
 
 /** Closes the admin socket, unless another process has it now, the queue (after the running jobs) and the store. */
 export async function closeContext(context: ServiceContext, { isReplaced = false } = {}): Promise<void> {
