@@ -25,6 +25,7 @@ import { createListeners } from './listen.ts';
 import { createLiveFeed } from './live-feed.ts';
 import { registerMetrics, registerPopGauge, registerThreadMetrics } from './metrics.ts';
 import { addOrderRoutes } from './order-routes.ts';
+import { PastThread } from './past-thread.ts';
 import { QueryLog } from './query-log.ts';
 import { ProbeQueries, RecentAnswers } from './recent.ts';
 import { addReplaceRoutes, takeSockets } from './replace.ts';
@@ -93,12 +94,14 @@ export const main: ServiceMain = (context) => {
     for (const [pop, { id }] of tables?.desired.pops.entries() ?? []) yield [{ pop: id }, liveState(tables!.live, pop)];
   });
   registerHealthMetrics(registry, feed);
+  const past = new PastThread({ state: context.state, wire: options }, clock);
   addRoutes({
     admin,
     node: context.node,
     clock,
     answerer,
     again: new AnswerAgain(options),
+    past,
     feed,
     recent,
     probes,
@@ -131,6 +134,7 @@ export const main: ServiceMain = (context) => {
       await map.stop();
       await keyring.stop();
       await queries?.close();
+      await past.stop();
     },
   };
 };
