@@ -7,6 +7,7 @@
  */
 import { mkdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { OperatingError } from '@ufes/core/errors.ts';
 import { limits } from '@ufes/core/limits.ts';
 import { ensureInternalCa } from '@ufes/io/internal-ca.ts';
 import type { ServiceMain } from '@ufes/io/service.ts';
@@ -14,6 +15,7 @@ import { createConfigSource } from './config-source.ts';
 import { createDirectorySource } from './directory-source.ts';
 import { createMetrics, observe } from './metrics.ts';
 import { noObjects, type ObjectSource } from './objects.ts';
+import { preview } from './preview.ts';
 import { createReconciler, type Reconciler } from './reconcile.ts';
 import { StateFile } from './state.ts';
 import { createStatusFiles, type StatusFiles } from './status.ts';
@@ -80,6 +82,11 @@ export const main: ServiceMain = (context) => {
       statuses: objects?.status.current() ?? [],
       problems: currentObjects().problems,
     };
+  });
+
+  context.admin.post<{ Body: unknown }>('/plan', ({ body }) => {
+    if (reconciler === undefined) throw new OperatingError('NOT_RUNNING', 'the controller is starting');
+    return preview(reconciler, body);
   });
 
   return {

@@ -44,6 +44,8 @@ export interface ReconcilerInit {
 export interface Reconciler extends Component, Counted {
   /** Asks for a pass; resolves when no more is wanted. */
   wake(): Promise<void>;
+  /** What another configuration would come to, once every host of an object is live. Changes nothing. */
+  preview(loaded: Pick<LoadedConfig, 'config' | 'zones' | 'certificates'>): DesiredContent;
 }
 
 export function createReconciler(init: ReconcilerInit): Reconciler {
@@ -128,13 +130,29 @@ export function createReconciler(init: ReconcilerInit): Reconciler {
 
   // --- Planning ----------------------------------------------------------------------------------------------------
 
-  async function planWithVips(loaded: LoadedConfig, objects: ObjectSet): Promise<Plan> {
-    const { owners } = state.get();
-    const createdMs = (key: string): number => {
-      const written = Date.parse(objects.Ingress.get(key)?.object.metadata.creationTimestamp ?? '');
-      return Number.isNaN(written) ? (owners[key]?.firstSeenMs ?? clock.nowMs()) : written;
+  function createdMs(objects: ObjectSet, key: string): number {
+    const written = Date.parse(objects.Ingress.get(key)?.object.metadata.creationTimestamp ?? '');
+    return Number.isNaN(written) ? (state.get().owners[key]?.firstSeenMs ?? clock.nowMs()) : written;
+  }
+
+  function preview(loaded: Pick<LoadedConfig, 'config' | 'zones' | 'certificates'>): DesiredContent {
+    const objects = init.objects();
+    const { pops } = loaded.config;
+    // A PoP that is not there yet has given no address: one of its pool stands for it.
+    const vip = (className: string, pop: string) => {
+      const address = pops[pop]?.pool?.split('/')[0];
+      return { ...(address !== undefined && { address }), ...vipOf(className, pop) };
     };
-    const input = { ...loaded, objects, createdMs, vip: vipOf };
+    const next = plan({ ...loaded, objects, createdMs: (key) => createdMs(objects, key), vip });
+    const phases = next.programmes.map((programme): HostPhase => {
+      const all = programme.candidates.map(({ pop, address }) => [pop, { address, isApplied: true }]);
+      return { programme, state: 'live', sinceMs: 0, pops: Object.fromEntries(all) };
+    });
+    return assemble(next, phases, []);
+  }
+
+  async function planWithVips(loaded: LoadedConfig, objects: ObjectSet): Promise<Plan> {
+    const input = { ...loaded, objects, createdMs: (key: string) => createdMs(objects, key), vip: vipOf };
     const first = plan(input);
     return (await ensureVips(first)) ? plan(input) : first;
   }
@@ -225,6 +243,7 @@ export function createReconciler(init: ReconcilerInit): Reconciler {
   const loop = createLoop(context, pass, metrics);
   return {
     ...loop,
+    preview,
     problemCount: () => init.objects().problems.length,
     objectCounts: () => (Object.keys(objectKinds) as ObjectKind[]).map((kind) => [{ kind }, init.objects()[kind].size]),
     phaseCounts: () => {

@@ -30,8 +30,8 @@ import { popsOut, worldPops, worldState, worldUsers } from './world.ts';
 
 /** How the dashboard asks another process: GET `path` on the local socket of `node`. */
 export interface Ask {
-  /** The JSON of a 2xx answer; rejects with what is wrong. */
-  json(node: string, path: string): Promise<unknown>;
+  /** The JSON of a 2xx answer; rejects with what is wrong. Without `timeoutMs` within limits.dashboard.askMs. */
+  json(node: string, path: string, timeoutMs?: number): Promise<unknown>;
   /** Any answer; rejects when there is none. */
   any(node: string, path: string): Promise<{ status: number; text: string }>;
 }

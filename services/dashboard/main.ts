@@ -63,7 +63,7 @@ export const main: ServiceMain = (context) => {
 function askOthers(state: ServiceContext['state']): Ask {
   const options = { timeoutMs: limits.dashboard.askMs };
   return {
-    json: (node, path) => adminGet<unknown>(state, node, path, options),
+    json: (node, path, timeoutMs = limits.dashboard.askMs) => adminGet<unknown>(state, node, path, { timeoutMs }),
     any: (node, path) => adminRequest(state, node, 'GET', path, undefined, options),
   };
 }

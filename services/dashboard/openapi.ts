@@ -2,6 +2,7 @@
 import {
   compareAnswerSchema,
   compareStateSchema,
+  mapChangesSchema,
   missingSchema,
   nodeStatusSchema,
   statusStateSchema,
@@ -46,10 +47,22 @@ export const openApi = {
         summary: 'Why a client gets the answer it gets',
         parameters: [
           parameter('name', 'steered name', true),
-          parameter('client', 'address or prefix', true),
-          parameter('type', 'A or AAAA; default A', false),
+          parameter('client', 'address or prefix; may be left out when a resolver is given', false),
+          parameter('resolver', 'address of the resolver; default: the client asks itself', false),
+          parameter('type', 'A, AAAA or HTTPS; default A', false),
+          parameter('at', 'milliseconds since 1970, up to 7 days ago; default: now', false),
         ],
         responses: { 200: json('the decision', { type: 'object' }), 400: problem, 404: problem, 502: problem },
+      },
+    },
+    '/api/changes': {
+      get: {
+        summary: 'Maps that were published, held and rolled back, and plans, newest first',
+        parameters: [
+          parameter('limit', 'entries; default 100', false),
+          parameter('all', '1: also maps that move nobody', false),
+        ],
+        responses: { 200: json('as the mapper keeps them', reference('MapChanges')), 400: problem },
       },
     },
     '/api/status': {
@@ -78,6 +91,7 @@ export const openApi = {
       WorldUser: worldUserSchema,
       CompareAnswer: compareAnswerSchema,
       CompareState: compareStateSchema,
+      MapChanges: mapChangesSchema,
       StatusState: statusStateSchema,
       NodeStatus: nodeStatusSchema,
       Missing: missingSchema,

@@ -122,6 +122,8 @@ describe('the API', () => {
       ['name=www.shop.example', 'client'],
       ['name=www.shop.example&client=<b>', 'client'],
       ['name=www.shop.example&client=192.0.2.1&type=MX', 'type'],
+      ['name=www.shop.example&resolver=there', 'resolver'],
+      ['name=www.shop.example&client=192.0.2.1&at=yesterday', 'at'],
       [`name=${'a'.repeat(300)}&client=192.0.2.1`, 'name'],
       ['name=a&name=b&client=192.0.2.1', 'name'],
     ]) {
@@ -132,7 +134,7 @@ describe('the API', () => {
     const good = '/api/explain?name=www.shop.example&client=192.0.2.0/24';
     expect((await get(good)).statusCode).toBe(503);
 
-    const decision = { name: 'www.shop.example.', pops: [{ pop: 'lon', rank: 1 }] };
+    const decision = { name: 'www.shop.example.', placed: '192.0.2.0/24', pops: [{ pop: 'lon', rank: 1 }] };
     const estimate = { clientMs: 9, lowMs: 8, highMs: 10, n: 21, tier: 'prefix' };
     json = async (node) =>
       node === 'dns' ? decision : { place: 'London, GB', asn: 64_500, estimates: { lon: estimate } };
@@ -147,6 +149,29 @@ describe('the API', () => {
       'dns/explain?name=www.shop.example&client=192.0.2.0%2F24&type=A',
       'mapper/evidence?client=192.0.2.0&service=www.shop.example.',
     ]);
+  });
+
+  test('hands the resolver and the time on', async () => {
+    json = async () => ({ name: 'www.shop.example.', placed: '198.51.100.53', past: { sinceMs: 1 }, pops: [] });
+    asked.length = 0;
+    await get('/api/explain?name=www.shop.example&resolver=198.51.100.53&at=1764000000000');
+    expect(asked[0]).toBe('dns/explain?name=www.shop.example&resolver=198.51.100.53&type=A&at=1764000000000');
+  });
+
+  test('lists changes as the mapper keeps them; without it nothing, and why', async () => {
+    expect((await get('/api/changes')).json()).toMatchObject({ publications: [], missing: [{ node: 'mapper' }] });
+    expect((await get('/api/changes?limit=0')).statusCode).toBe(400);
+    const one = { atMs: 1, kind: 'hold', reasons: [{ guard: 'worse', text: 'worse' }], more: 1 };
+    json = async () => ({ held: { sinceMs: 1, reasons: one.reasons, wanted: 0.4 }, publications: [one] });
+    asked.length = 0;
+    expect((await get('/api/changes?all=1')).json()).toMatchObject({
+      held: { wanted: 0.4 },
+      publications: [one],
+      missing: [],
+    });
+    expect(asked).toEqual(['mapper/history?limit=100&all=1']);
+    json = async () => ({ publications: 'none' });
+    expect((await get('/api/changes')).json().missing[0].why).toContain('/history of mapper');
   });
 
   test('is described by an OpenAPI document whose references lead somewhere', async () => {

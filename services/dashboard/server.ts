@@ -5,17 +5,20 @@
  *                     └ no: 421                └ unknown: 404 {code, message}
  */
 import type { ServerResponse } from 'node:http';
+import { type MapChanges, parseMapperHistory } from '@ufes/core/dashboard.ts';
 import { OperatingError } from '@ufes/core/errors.ts';
-import { parsePrefix } from '@ufes/core/ip.ts';
+import { parseAddress, parsePrefix } from '@ufes/core/ip.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Log } from '@ufes/core/ports.ts';
 import { type Evidence, type Explanation, withEvidence } from '@ufes/core/steering/explanation.ts';
+import { systemClock } from '@ufes/io/clock.ts';
 import { createHttp, type HttpApp } from '@ufes/io/http.ts';
 import { isLoopbackHost } from './address.ts';
 import type { Asset, Site } from './bundle.ts';
 import type { Ask, Collector } from './collect.ts';
 import type { EventHub } from './events.ts';
 import { openApi } from './openapi.ts';
+import { Part } from './part.ts';
 
 export interface ServerInit {
   readonly log: Log;
@@ -40,7 +43,7 @@ const securityHeaders = {
   'cross-origin-resource-policy': 'same-origin',
 } as const;
 
-const pages = ['/', '/world', '/compare', '/explain', '/services'];
+const pages = ['/', '/world', '/compare', '/explain', '/changes', '/services'];
 
 export function createServer(init: ServerInit): HttpApp {
   const { log, collector } = init;
@@ -60,6 +63,7 @@ export function createServer(init: ServerInit): HttpApp {
   app.get('/api/compare', async (_request, reply) => fresh(reply).send(collector.compare()));
   app.get('/api/status', async (_request, reply) => fresh(reply).send(await collector.status()));
   app.get('/api/explain', async (request, reply) => fresh(reply).send(await explain(init.ask, request.query)));
+  app.get('/api/changes', async (request, reply) => fresh(reply).send(await changes(init.ask, request.query)));
   app.get('/openapi.json', async () => openApi);
 
   app.get('/healthz', async () => ({ status: 'ok' }));
@@ -121,21 +125,59 @@ function addEvents(app: HttpApp, hub: EventHub): void {
   });
 }
 
+function isPrefix(text: unknown): text is string {
+  return typeof text === 'string' && parsePrefix(text) !== undefined;
+}
+
+/** What was published, as the mapper keeps it. Without the mapper there is nothing, and why. */
+async function changes(ask: Ask, query: unknown): Promise<MapChanges> {
+  const { limit = '100', all } = query as Readonly<Record<string, unknown>>;
+  const count = Number(limit);
+  if (!(Number.isInteger(count) && count > 0 && count <= limits.dashboard.changes)) {
+    throw new OperatingError('REQUEST_INVALID', `limit: a whole number up to ${limits.dashboard.changes} is wanted`);
+  }
+  const part = new Part<Omit<MapChanges, 'missing'>>({
+    part: 'What was published',
+    node: 'mapper',
+    everyMs: 0,
+    clock: systemClock,
+    ask: async () =>
+      parseMapperHistory(await ask.json('mapper', `/history?limit=${count}${all === '1' ? '&all=1' : ''}`)),
+  });
+  await part.poll();
+  const missing = part.missing();
+  return { publications: [], ...part.value, missing: missing === undefined ? [] : [missing] };
+}
+
 /** Checked here, so that a typing mistake is told in words; the decision is dns's own, the evidence the mapper's. */
 async function explain(ask: Ask, query: unknown): Promise<Explanation> {
-  const { name, client, type = 'A' } = query as { name?: unknown; client?: unknown; type?: unknown };
+  const { name, client, resolver, at, type = 'A' } = query as Readonly<Record<string, unknown>>;
   if (typeof name !== 'string' || name === '' || name.length > limits.dashboard.queryChars) {
     throw new OperatingError('REQUEST_INVALID', 'name: a steered name is wanted, e.g. www.shop.example');
   }
-  if (typeof client !== 'string' || parsePrefix(client) === undefined) {
+  if ((client === undefined && resolver === undefined) || (client !== undefined && !isPrefix(client))) {
     throw new OperatingError(
       'REQUEST_INVALID',
-      'client: an address or prefix is wanted, e.g. 192.0.2.7 or 192.0.2.0/24',
+      'client: an address or prefix is wanted, e.g. 192.0.2.7 or 192.0.2.0/24, or the address of a resolver',
     );
   }
-  if (type !== 'A' && type !== 'AAAA') throw new OperatingError('REQUEST_INVALID', 'type: A or AAAA is wanted');
-  const decision = (await ask.json('dns', `/explain?${new URLSearchParams({ name, client, type })}`)) as Explanation;
-  const about = new URLSearchParams({ client: client.replace(/\/.*/, ''), service: decision.name });
+  if (resolver !== undefined && (typeof resolver !== 'string' || parseAddress(resolver) === undefined)) {
+    throw new OperatingError('REQUEST_INVALID', 'resolver: an address is wanted, e.g. 198.51.100.53');
+  }
+  if (typeof type !== 'string' || !['A', 'AAAA', 'HTTPS'].includes(type)) {
+    throw new OperatingError('REQUEST_INVALID', 'type: A, AAAA or HTTPS is wanted');
+  }
+  if (at !== undefined && !(typeof at === 'string' && /^\d{1,15}$/.test(at))) {
+    throw new OperatingError('REQUEST_INVALID', 'at: milliseconds since 1970 are wanted');
+  }
+  const asked = new URLSearchParams();
+  for (const [key, value] of Object.entries({ name, client, resolver, type, at })) {
+    if (value !== undefined) asked.set(key, value);
+  }
+  // Of the past a map is read and unpacked first.
+  const timeoutMs = at === undefined ? limits.dashboard.askMs : limits.dashboard.pastMs;
+  const decision = (await ask.json('dns', `/explain?${asked}`, timeoutMs)) as Explanation;
+  const about = new URLSearchParams({ client: decision.placed.replace(/\/.*/, ''), service: decision.name });
   const evidence = (await ask.json('mapper', `/evidence?${about}`).catch(() => undefined)) as Evidence | undefined;
   return withEvidence(decision, evidence);
 }

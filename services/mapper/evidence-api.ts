@@ -15,12 +15,14 @@ import type { ServiceContext } from '@ufes/io/service.ts';
 import type { Builder, Current } from './builder.ts';
 import { compare, prefixText } from './compare.ts';
 import type { Folder } from './fold.ts';
+import type { Forecasts } from './forecasts.ts';
 import { evidenceOf, groupIndexOf, serviceOf, tenth } from './model.ts';
 
 /** Filled in while the mapper starts. */
 export interface Running {
   folder?: Folder;
   builder?: Builder;
+  forecasts?: Forecasts;
 }
 
 type Query = Readonly<Record<string, string | undefined>>;
@@ -88,7 +90,7 @@ function prefixesOf(current: Current, limit: number): MapperPrefixes {
   const service = serviceOf(current, undefined);
   const group = service === undefined ? -1 : groupIndexOf(current, service);
   const samples = Float32Array.from({ length: cells.count }, (_, row) =>
-    build.estimates(row).n.reduce((sum, n) => sum + n, 0),
+    cells.ownOf(row).n.reduce((sum, n) => sum + n, 0),
   );
   const most = Uint32Array.from(samples.keys()).sort((a, b) => samples[b]! - samples[a]!);
   const prefixes = Array.from(most.subarray(0, limit), (row) => {
@@ -108,6 +110,7 @@ async function stateOf(running: Running) {
     prefixes: folder?.table.prefixes ?? 0,
     keys: folder?.table.keys ?? 0,
     sketchBytes: folder?.table.bytes ?? 0,
+    sketchBytesHeld: folder?.table.bytesHeld ?? 0,
     samplesFolded: folder?.samplesFolded ?? 0,
     shardsHeld: folder?.shardsHeld() ?? 0,
     lag,

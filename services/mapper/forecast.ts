@@ -79,6 +79,26 @@ export function forecast(input: ForecastInput, proposal: Proposal): Forecast {
   };
 }
 
+/** What things are now beside what they were: demand and estimates are those of now. */
+export function rescore(
+  input: ForecastInput,
+  then: { readonly desired: PlanState; readonly map: SteeringMap | undefined; readonly closed: readonly string[] },
+): Prediction {
+  const { fed, desired, inService, table, nowMs } = input;
+  const plan = planOf(then.desired, distancePrior);
+  const before: PlanSide = {
+    desired: then.desired,
+    map: then.map,
+    costs: costsOf(plan),
+    states: new Map(then.closed.map((id) => [id, LiveState.down])),
+  };
+  const states = statesOf(input.pops, { drained: [] });
+  const after: PlanSide = { desired, map: inService, costs: costsOf(fed.plan), states };
+  const clients = clientsOf(fed, fed, Math.max(1, Math.ceil(table.prefixes / limits.plan.prefixes)));
+  const requestsPerSecond = toldLoads(input.pops);
+  return predict({ before, after, clients, nowMs, requestsPerSecond, keeps: input.keeps });
+}
+
 /** The build for the proposal; where a map depends on nothing that it changes, the one there is. */
 function proposed({ fed, inService, table, nowMs }: ForecastInput, desired: PlanState, step: number) {
   const plan = planOf(desired, distancePrior);
@@ -156,7 +176,7 @@ function clientsOf(next: Fed, fed: Fed, step: number): PlanClients {
       const location = cells.location[rows[client]!]!;
       return location < 0 ? '' : countryText(country[location]!);
     },
-    clientMs: (client, pop) => estimates.ms[client * ids.length + (numbers.get(pop) ?? 0)]!,
+    clientMs: (client, pop) => estimates.ms[client * ids.length + (numbers.get(pop) ?? -1)] ?? Number.NaN,
   };
 }
 

@@ -7,6 +7,8 @@ import type { ServiceContext, ServiceMain } from '@ufes/io/service.ts';
 import { Builder } from './builder.ts';
 import { type Running, registerEvidenceApi } from './evidence-api.ts';
 import { Folder } from './fold.ts';
+import { registerForecastApi } from './forecast-api.ts';
+import { Forecasts } from './forecasts.ts';
 import { registerHistoryApi } from './history-api.ts';
 import { mapperMetrics, registerGauges } from './metrics.ts';
 
@@ -15,6 +17,7 @@ export const main: ServiceMain = (context) => {
   const components: Component[] = [];
   registerEvidenceApi(context, running);
   registerHistoryApi(context, running);
+  registerForecastApi(context, running);
   const metrics = mapperMetrics(context.registry);
 
   return {
@@ -36,6 +39,10 @@ export const main: ServiceMain = (context) => {
       running.builder = builder;
       await builder.start();
       components.push(builder);
+      const forecasts = new Forecasts(context, builder, folder.table);
+      running.forecasts = forecasts;
+      await forecasts.start();
+      components.push(forecasts);
       const watch = watchGeoip(choice, context.clock, (edition) => builder.geoipSwapped(edition), geoip);
       await watch.start();
       components.push(watch);

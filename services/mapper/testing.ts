@@ -14,6 +14,8 @@ import { type TestContext, testContext } from '@ufes/io/testing.ts';
 import { Builder } from './builder.ts';
 import { type Running, registerEvidenceApi } from './evidence-api.ts';
 import { Folder } from './fold.ts';
+import { registerForecastApi } from './forecast-api.ts';
+import { Forecasts } from './forecasts.ts';
 import { registerHistoryApi } from './history-api.ts';
 import { mapperMetrics } from './metrics.ts';
 
@@ -91,6 +93,7 @@ export interface Mapper {
   readonly context: TestContext;
   readonly folder: Folder;
   readonly builder: Builder;
+  readonly forecasts: Forecasts;
 }
 
 export const clockOf = ({ context }: Mapper) => context.clock as ManualClock;
@@ -105,20 +108,24 @@ export async function createMapper(
   const running: Running = {};
   registerEvidenceApi(seen, running);
   registerHistoryApi(seen, running);
+  registerForecastApi(seen, running);
   const metrics = mapperMetrics(new Registry());
   const folder: Folder = new Folder(seen, metrics, (prefixes) => running.builder?.evidenceChanged(prefixes));
   const builder = new Builder(seen, folder, geoip, metrics);
-  Object.assign(running, { folder, builder });
-  return { context, folder, builder };
+  const forecasts = new Forecasts(seen, builder, folder.table);
+  Object.assign(running, { folder, builder, forecasts });
+  return { context, folder, builder, forecasts };
 }
 
 export async function startMapper(mapper: Mapper, desired = desiredState()): Promise<void> {
   await publishArtefact(mapper.context, 'desired', new TextEncoder().encode(JSON.stringify(desired)));
   await mapper.folder.start();
   await mapper.builder.start();
+  await mapper.forecasts.start();
 }
 
-export async function stopMapper({ builder, folder, context }: Mapper): Promise<void> {
+export async function stopMapper({ forecasts, builder, folder, context }: Mapper): Promise<void> {
+  await forecasts.stop();
   await builder.stop();
   await folder.stop();
   await context.dispose();

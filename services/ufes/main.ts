@@ -12,6 +12,7 @@ import { fail } from './commands/fail.ts';
 import { force } from './commands/force.ts';
 import { geoip } from './commands/geoip.ts';
 import { history } from './commands/history.ts';
+import { plan } from './commands/plan.ts';
 import { rollback } from './commands/rollback.ts';
 import { serviceCommand } from './commands/service.ts';
 import { status } from './commands/status.ts';
@@ -22,6 +23,7 @@ const commands: Record<string, Command> = {
   up,
   check,
   explain,
+  plan,
   status,
   dig,
   fail,

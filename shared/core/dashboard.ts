@@ -11,6 +11,7 @@
  */
 import { type Static, type TSchema, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
+import type { Publication, Reason } from './steering/publication.ts';
 
 const count = (description?: string) => Type.Integer({ minimum: 0, ...(description ? { description } : {}) });
 const ms = (description: string) => Type.Number({ minimum: 0, description });
@@ -202,6 +203,30 @@ export const worldStateSchema = Type.Object({
 });
 export type WorldState = Static<typeof worldStateSchema>;
 
+const reasonSchema = Type.Object({ guard: Type.Unsafe<Reason['guard']>(Type.String()), text: Type.String() });
+const heldSchema = Type.Object({
+  sinceMs: Type.Number(),
+  reasons: Type.Array(reasonSchema),
+  wanted: Type.Number({ description: 'share of demand, 0 to 1' }),
+});
+/** What more there is in one: core/steering/publication.ts. */
+const publicationSchema = Type.Unsafe<Publication>(
+  Type.Object({ atMs: Type.Number(), kind: Type.String(), reasons: Type.Array(reasonSchema) }),
+);
+
+/** mapper GET /history. */
+export const mapperHistorySchema = Type.Object({
+  held: Type.Optional(heldSchema),
+  publications: Type.Array(publicationSchema, { description: 'newest first' }),
+});
+
+/** GET /api/changes. `held`: the newest map is held now, and why. */
+export const mapChangesSchema = Type.Object({
+  ...mapperHistorySchema.properties,
+  missing: Type.Array(missingSchema),
+});
+export type MapChanges = Static<typeof mapChangesSchema>;
+
 /** GET /api/compare. `compare` absent: the mapper has not answered yet (`missing` says why), or nothing is measured. */
 export const compareAnswerSchema = Type.Object({
   compare: Type.Optional(compareStateSchema),
@@ -252,4 +277,5 @@ function parser<T extends TSchema>(what: string, schema: T): (value: unknown) =>
 export const parseDnsState = parser('/state of dns', dnsStateSchema);
 export const parseDnsAnswers = parser('/answers of dns', dnsAnswersSchema);
 export const parseMapperPrefixes = parser('/prefixes of mapper', mapperPrefixesSchema);
+export const parseMapperHistory = parser('/history of mapper', mapperHistorySchema);
 export const parseCompareState = parser('/compare of mapper', compareStateSchema);

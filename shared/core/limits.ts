@@ -128,6 +128,8 @@ export const limits = {
     estimatesMs: 15_000,
     /** Time alone moves estimates (decay, the last quarter of an hour): everything is looked at again. */
     wholeMs: 60_000,
+    /** Cells whose requests are counted; further ones are not. */
+    trafficCells: 2_000_000,
     /** Prefixes compared for the dashboard: 5,000 give a p99 within 0.3 percentage points. */
     compared: 5_000,
     prefixesShown: 10_000,

@@ -82,7 +82,11 @@ export interface Fakes {
   answer(user: FakeUser, name?: string): void;
   /** Replaces what /prefixes and /compare give; undefined: nothing measured. */
   measured: boolean;
+  /** Queries of GET /explain. */
+  readonly asked: Record<string, string>[];
   explanation: unknown;
+  /** What GET /history of the mapper gives. */
+  history: unknown;
   start(node: 'dns' | 'mapper' | 'ufes'): Promise<void>;
   stop(node: 'dns' | 'mapper' | 'ufes'): Promise<void>;
   stopAll(): Promise<void>;
@@ -106,7 +110,9 @@ export function createFakes(config: Config, state: string, service: string): Fak
     sinceSeconds: Math.floor(Date.now() / 1000) - 11_000,
     load: {},
     measured: true,
+    asked: [],
     explanation: undefined,
+    history: { publications: [] },
     answer(user, name = service) {
       const pop = ranking(user).find((id) => fakes.state.get(id) !== 'down');
       answers.push({ seq: answers.length + 1, atMs: Date.now(), name, client: user.prefix, ...(pop ? { pop } : {}) });
@@ -120,9 +126,13 @@ export function createFakes(config: Config, state: string, service: string): Fak
           const since = Number((request.query as { since?: string }).since ?? 0);
           return { last: answers.length, answers: answers.slice(since).slice(-4_096) };
         });
-        app.get('/explain', () => fakes.explanation);
+        app.get('/explain', (request) => {
+          fakes.asked.push(request.query as Record<string, string>);
+          return fakes.explanation;
+        });
       }
       if (node === 'mapper') {
+        app.get('/history', () => fakes.history);
         app.get('/prefixes', () => prefixes(fakes.measured ? users : [], ranking));
         app.get('/compare', () => compare(config, fakes.measured ? users : [], service, origin, backbone));
       }

@@ -180,7 +180,7 @@ describe.runIf(there)('the dashboard in a browser', () => {
   test('no page is wider than a phone, and dark is dark', async () => {
     running = await run();
     await all();
-    for (const path of ['/world', '/compare', '/explain', '/services']) {
+    for (const path of ['/world', '/compare', '/explain', '/changes', '/services']) {
       const small = await open(path, { viewport: phone, deviceScaleFactor: 2 });
       await small.waitForSelector('.card');
       if (path === '/world') await small.waitForSelector('.countries-table .stack');
@@ -267,10 +267,10 @@ describe.runIf(there)('the dashboard in a browser', () => {
     expect(complaints.filter((one) => !one.includes('400'))).toEqual([]);
   });
 
-  test('Explain shows the decision', async () => {
+  test('Explain shows the decision, with intervals, and why others were passed over', async () => {
     running = await run();
     await all();
-    running.fakes.explanation = explanation;
+    running.fakes.explanation = explanation();
     const page = await open('/explain');
     await page.waitForSelector('.ask');
     await soon(() => page.getByLabel('Name').inputValue()).toBe(service);
@@ -278,8 +278,104 @@ describe.runIf(there)('the dashboard in a browser', () => {
     await page.getByRole('button', { name: 'Explain' }).click();
     await page.waitForSelector('tr.chosen');
     expect(await page.locator('tr.chosen').textContent()).toContain('iad');
-    expect(await page.locator('main').textContent()).toContain('passed over: down');
+    const text = (await page.locator('main').textContent())!;
+    expect(text).toContain('passed over: down');
+    expect(text).toContain('not reached');
+    expect(text).toContain('30 s: quiet');
+    expect(await page.locator('tr.chosen .interval-bar').getAttribute('aria-label')).toBe(
+      '81 ms, 95% between 77 and 88 ms',
+    );
     await picture(page, 'explain-light');
+    // By keyboard: what lies behind is opened with Enter.
+    await page.getByText('How health is known').focus();
+    await page.keyboard.press('Enter');
+    expect(await page.locator('details[open]').textContent()).toContain('probe down');
+    await page.getByText('The answer, byte for byte').click();
+    await page.screenshot({ path: join(pictures, 'explain-open.png'), fullPage: true });
+    const small = await open(new URL(page.url()).pathname + new URL(page.url()).search, {
+      viewport: phone,
+      deviceScaleFactor: 2,
+    });
+    await small.waitForSelector('tr.chosen');
+    expect(await overflow(small)).toBe(0);
+    await small.screenshot({ path: join(pictures, 'phone-explain-answer.png'), fullPage: true });
+    const dark = await open(new URL(page.url()).pathname + new URL(page.url()).search, { colorScheme: 'dark' });
+    await dark.waitForSelector('tr.chosen');
+    await picture(dark, 'dark-explain-answer');
+    expect(complaints).toEqual([]);
+  });
+
+  test('Explain of the past has its link, and what cannot be explained is said', async () => {
+    running = await run();
+    await all();
+    const atMs = Date.now() - 86_400_000;
+    running.fakes.explanation = explanation({ atMs, past: { sinceMs: atMs - 600_000 } });
+    const page = await open(`/explain?name=${service}&resolver=198.51.100.53&at=${atMs}`);
+    await page.waitForSelector('.then');
+    expect(running.fakes.asked.at(-1)).toEqual({
+      name: service,
+      resolver: '198.51.100.53',
+      type: 'A',
+      at: String(atMs),
+    });
+    expect(await page.locator('.then').textContent()).toContain('by dns, from what was kept');
+    expect(await page.getByLabel('Time').inputValue()).not.toBe('');
+    await picture(page, 'explain-then');
+    // Asked again as it stands, it is the same question.
+    await page.getByRole('button', { name: 'Explain' }).click();
+    await page.waitForSelector('.then');
+    const at = Number(new URL(page.url()).searchParams.get('at'));
+    expect(Math.abs(at - atMs)).toBeLessThan(1_000);
+    await page.goto(`${running.url}/explain?name=${service}&client=nobody`);
+    await soon(() => page.locator('.error').textContent()).toContain('address or prefix is wanted');
+    await running.fakes.stop('dns');
+    await page.goto(`${running.url}/explain?name=${service}&client=192.0.2.7`);
+    await soon(() => page.locator('.error').textContent()).toContain('no ufes dns runs');
+    await picture(page, 'explain-error');
+    expect(complaints.filter((one) => !/40\d|50\d/.test(one))).toEqual([]);
+  });
+
+  test('Changes lists what was published, held and planned, and shows a hold first', async () => {
+    running = await run();
+    await all();
+    const page = await open('/changes');
+    await soon(() => page.locator('.empty').textContent()).toContain('Nothing moved yet');
+    running.fakes.history = history(Date.now());
+    await page.waitForSelector('.held', { timeout: 9_000 });
+    expect(await page.locator('.held').textContent()).toContain('31% of demand');
+    expect(await page.locator('.change').count()).toBe(6);
+    expect(await page.locator('.change .kind').first().textContent()).toBe('held');
+    await page.locator('.change[data-kind=plan] summary').focus();
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('.change[data-kind=plan][open]');
+    expect(await page.locator('.change[data-kind=plan]').textContent()).toContain(
+      '+0.4 points of moved demand, −2.1% of the mean',
+    );
+    await page.screenshot({ path: join(pictures, 'changes-light.png'), fullPage: true });
+    // The link holds what is open and what is shown.
+    await page.getByRole('button', { name: 'Plans' }).click();
+    await soon(() => page.locator('.change').count()).toBe(1);
+    await page.reload();
+    await page.waitForSelector('.change[data-kind=plan][open]');
+    expect(await page.locator('.change').count()).toBe(1);
+    for (const [name, options] of [
+      ['phone-changes-open', { viewport: phone, deviceScaleFactor: 2 }],
+      ['dark-changes-open', { colorScheme: 'dark' }],
+    ] as const) {
+      const other = await open(
+        new URL(page.url()).search === '' ? '/changes' : `/changes?at=${planAtMs(Date.now())}`,
+        options,
+      );
+      await other.waitForSelector('.held');
+      await other.locator('.change[data-kind=hold] summary').first().click();
+      expect(await overflow(other)).toBe(0);
+      await other.screenshot({ path: join(pictures, `${name}.png`), fullPage: true });
+    }
+    await running.fakes.stop('mapper');
+    await page.goto(`${running.url}/changes`);
+    await page.waitForSelector('.banner');
+    expect(await page.locator('.empty').textContent()).toContain('does not answer');
+    await picture(page, 'changes-nothing');
     expect(complaints).toEqual([]);
   });
 });
@@ -307,8 +403,16 @@ const ink = `(() => {
   return ink;
 })()`;
 
-const explanation = {
+const explanation = (over: object = {}) => ({
+  atMs: Date.now(),
+  node: 'dns',
   name: `${service}.`,
+  asked: `${service}.`,
+  zone: 'shop.example.',
+  resolver: '198.51.100.53',
+  evidence: 'client subnet',
+  placed: '198.51.100.0/24',
+  control: false,
   client: '198.51.100.7',
   type: 'A',
   service: 'shop',
@@ -321,12 +425,30 @@ const explanation = {
   cell: '198.51.100.0/24',
   place: 'London, GB',
   ttlSeconds: 30,
+  ttl: { minSeconds: 5, maxSeconds: 60, why: 'quiet' },
+  message: {
+    query: 'AAABAAABAAAAAAAA',
+    answer: 'AACFAAABAAEAAAAAA3d3dwRzaG9wB2V4YW1wbGUAAAEAAcAMAAEAAQAAAB4ABMYzZAE=',
+    rcode: 'NOERROR',
+  },
   answers: ['198.51.100.1'],
   pops: [
     {
       pop: 'lon',
       rank: 1,
       chosen: false,
+      by: '',
+      loadPerMille: 0,
+      keeps: 1,
+      health: {
+        state: 'down',
+        sinceMs: 1_764_000_000_000,
+        counted: 2,
+        votes: [
+          { vantage: 'dns', state: 'down' },
+          { vantage: 'probe', state: 'down' },
+        ],
+      },
       passed: 'down',
       state: 'down',
       sinceSeconds: 1_764_000_000,
@@ -337,12 +459,96 @@ const explanation = {
       pop: 'iad',
       rank: 2,
       chosen: true,
+      by: 'map',
+      loadPerMille: 548,
+      keeps: 0.9,
       passed: '',
       state: 'up',
       sinceSeconds: 1_764_000_000,
       vips: ['198.51.100.1'],
       estimate: { clientMs: 81, lowMs: 77, highMs: 88, n: 23, tier: 'prefix', backboneMs: 88, costMs: 331 },
     },
-    { pop: 'sin', rank: 3, chosen: false, passed: '', state: 'up', sinceSeconds: 0, vips: ['203.0.113.1'] },
+    {
+      ...{
+        pop: 'sin',
+        rank: 3,
+        chosen: false,
+        by: '',
+        passed: '',
+        state: 'up',
+        sinceSeconds: 0,
+        vips: ['203.0.113.1'],
+      },
+      ...{ loadPerMille: 87, keeps: 1 },
+      estimate: { clientMs: 172, lowMs: 120, highMs: 10_000, n: 3, tier: 'spatial', backboneMs: 160, costMs: 676 },
+    },
   ],
-};
+  ...over,
+});
+
+const planAtMs = (nowMs: number) => Math.floor(nowMs / 86_400_000) * 86_400_000 - 7_200_000;
+
+/** One of each kind, newest first; a hold is on. */
+function history(nowMs: number) {
+  const reasons = [
+    {
+      guard: 'too-much',
+      text: 'it would move 31% of demand (184 cells) away from estimates in service; 25% is the most that goes unasked. `ufes rollback --release` lets it pass, in stages',
+    },
+  ];
+  const moved = { wanted: 0.31, moved: 0, exempt: 0, first: 0, discretionary: 0, staged: 0.31, cells: 0 };
+  const predicted = { meanBeforeMs: 42.3, meanAfterMs: 55.1, p95BeforeMs: 120, p95AfterMs: 190, known: 0.92 };
+  const loads = [
+    { pop: 'lon', before: 0.42, after: 0.37 },
+    { pop: 'iad', before: 0.51, after: 0.55 },
+  ];
+  const version = (ms: number) => `${ms}-a1b2c3`;
+  return {
+    held: { sinceMs: nowMs - 420_000, reasons, wanted: 0.31 },
+    publications: [
+      { atMs: nowMs - 420_000, kind: 'hold', reasons, moved, predicted },
+      {
+        ...{ atMs: nowMs - 2_400_000, kind: 'publish', version: version(nowMs - 2_400_000), reasons: [], loads },
+        moved: { ...moved, wanted: 0.052, moved: 0.034, first: 0.012, discretionary: 0.022, staged: 0.018, cells: 41 },
+        predicted: { ...predicted, meanAfterMs: 40.9, p95AfterMs: 117 },
+        measured: { atMs: nowMs - 1_500_000, gainMs: 11.4, predictedGainMs: 12.6, known: 0.71 },
+      },
+      { atMs: nowMs - 9_000_000, kind: 'release', reasons: [], by: 'alice', why: 'the estimates were right after all' },
+      {
+        ...{ atMs: nowMs - 9_600_000, kind: 'rollback', version: version(nowMs - 9_600_000), reasons: [] },
+        ...{
+          restores: version(nowMs - 90_000_000),
+          untilMs: nowMs + 3_600_000,
+          by: 'alice',
+          why: 'Singapore looked wrong',
+        },
+      },
+      {
+        ...{ atMs: nowMs - 12_000_000, kind: 'publish', version: version(nowMs - 12_000_000), reasons: [], loads: [] },
+        moved: { ...moved, wanted: 0.004, moved: 0.004, exempt: 0.004, staged: 0, cells: 1 },
+        predicted: { ...predicted, meanAfterMs: 42.2 },
+      },
+      {
+        ...{ atMs: planAtMs(nowMs), kind: 'plan', reasons: [], by: 'bob' },
+        plan: {
+          ...{ file: 'ufes.next.yaml', drained: ['sin'], moved: 0.124, harmed: 0.031 },
+          changes: [
+            'lon changed: capacity: 10000 requests/s → 6000 requests/s',
+            'www.shop.example changed: TTL: 60 s → 30 s: clients follow a move within that time; about 2 times the queries',
+          ],
+          ...{ meanBeforeMs: 42.3, meanAfterMs: 44.1, p95BeforeMs: 120, p95AfterMs: 131 },
+          loads: [...loads, { pop: 'sin', before: 0.12, after: 0 }],
+          from: { hash: 'x', desired: version(1), closed: [] },
+          appliedAtMs: planAtMs(nowMs) + 600_000,
+          measured: {
+            atMs: planAtMs(nowMs) + 1_600_000,
+            moved: 0.12,
+            meanAfterMs: 45.05,
+            p95AfterMs: 133,
+            loads: [{ pop: 'lon', told: 0.36 }],
+          },
+        },
+      },
+    ],
+  };
+}

@@ -14,6 +14,7 @@ const pages: Readonly<Record<string, { title: string; load: () => Promise<{ Page
   '/world': { title: 'World', load: () => import('./pages/world.tsx') },
   '/compare': { title: 'Compare', load: () => import('./pages/compare.tsx') },
   '/explain': { title: 'Explain', load: () => import('./pages/explain.tsx') },
+  '/changes': { title: 'Changes', load: () => import('./pages/changes.tsx') },
   '/services': { title: 'Services', load: () => import('./pages/services.tsx') },
 };
 

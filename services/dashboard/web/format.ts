@@ -52,6 +52,17 @@ export function clockText(ms: number): string {
   return new Date(ms).toLocaleTimeString('en-GB');
 }
 
+/** `24 Nov 2026`, in the time zone of this browser. */
+export function dateText(ms: number): string {
+  return new Date(ms).toLocaleDateString('en-GB', { day: 'numeric', month: 'short', year: 'numeric' });
+}
+
+/** A share as percent: `0.4%`, `12%`. */
+export function shareText(share: number): string {
+  const percent = 100 * share;
+  return `${percent.toFixed(percent > 0 && percent < 9.95 ? 1 : 0)}%`;
+}
+
 /** The name of a country by its code; the code itself when it has none. */
 export function countryText(code: string | undefined): string {
   if (code === undefined || code === '') return 'Unknown';

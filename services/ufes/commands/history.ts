@@ -1,6 +1,6 @@
 /** `ufes history`: what was published, held and rolled back, why, and what it did. */
 import { parseArgs } from 'node:util';
-import type { Publication } from '@ufes/core/steering/publication.ts';
+import type { PlanRecord, Publication } from '@ufes/core/steering/publication.ts';
 import { adminGet } from '@ufes/io/admin-client.ts';
 import { systemClock } from '@ufes/io/clock.ts';
 import {
@@ -60,7 +60,8 @@ function heldText({ sinceMs, reasons, wanted }: NonNullable<Answer['held']>, now
 }
 
 function rowOf(one: Publication, nowMs: number): string[] {
-  const { kind, version = '', moved, predicted, measured } = one;
+  const { kind, version = '', moved, predicted, measured, plan } = one;
+  if (plan !== undefined) return planRow(one, plan, nowMs);
   const shade = kind === 'publish' ? green : kind === 'hold' ? red : yellow;
   return [
     `${ago(nowMs - one.atMs)} ago`,
@@ -70,6 +71,26 @@ function rowOf(one: Publication, nowMs: number): string[] {
     predicted === undefined ? '' : `${signed(predicted.meanAfterMs - predicted.meanBeforeMs)} ms`,
     measured === undefined ? '' : `${signed(-measured.gainMs)} ms (${signed(-measured.predictedGainMs)})`,
     whyOf(one),
+  ];
+}
+
+/** Moved and mean are predicted; what happened when its configuration came stands beside them. */
+function planRow({ atMs, by }: Publication, plan: PlanRecord, nowMs: number): string[] {
+  const { file, drained, moved, meanBeforeMs, meanAfterMs, measured, appliedAtMs } = plan;
+  const drains = drained.length === 0 ? '' : `, ${drained.join(', ')} drained`;
+  const state = appliedAtMs === undefined ? 'not in service' : `in service ${ago(nowMs - appliedAtMs)} ago`;
+  const error =
+    measured === undefined
+      ? ''
+      : `; was ${percent(measured.moved)} moved, error ${signed(100 * (meanAfterMs / Math.max(0.001, measured.meanAfterMs) - 1))}% of the mean`;
+  return [
+    `${ago(nowMs - atMs)} ago`,
+    dim('plan'),
+    '',
+    percent(moved),
+    `${signed(meanAfterMs - meanBeforeMs)} ms`,
+    measured === undefined ? '' : `${signed(measured.meanAfterMs - meanBeforeMs)} ms`,
+    `${file}${drains}: ${state}${error}${by === undefined ? '' : `  ${dim(by)}`}`,
   ];
 }
 

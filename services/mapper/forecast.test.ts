@@ -1,0 +1,123 @@
+/** POST /plan of a mapper: predicted from its evidence, kept, and held against what came. */
+
+import { limits } from '@ufes/core/limits.ts';
+import type { Publication } from '@ufes/core/steering/publication.ts';
+import { publishArtefact } from '@ufes/io/artefact.ts';
+import { afterEach, describe, expect, test } from 'vitest';
+import type { Forecast } from './forecast.ts';
+import {
+  beacon,
+  clockOf,
+  createMapper,
+  desiredState,
+  type Mapper,
+  send,
+  service,
+  startMapper,
+  stopMapper,
+} from './testing.ts';
+
+const near = { lon: '192.0.2.0/24', iad: '198.51.100.0/24' };
+const running: Mapper[] = [];
+afterEach(async () => {
+  for (const mapper of running.splice(0)) await stopMapper(mapper);
+});
+
+/** Twice as many beacons from those near London. */
+async function measured(): Promise<Mapper> {
+  const mapper = await createMapper();
+  running.push(mapper);
+  await startMapper(mapper);
+  const of = (prefix: string, count: number, rtts: Record<string, number>) =>
+    Array.from({ length: count }, (_, i) => beacon(clockOf(mapper).nowMs() - 1_000 * i, prefix, rtts));
+  await send(mapper, of(near.lon, 60, { 'pop:lon': 10, 'pop:iad': 90, 'pop:sin': 180 }));
+  await send(mapper, of(near.iad, 30, { 'pop:lon': 90, 'pop:iad': 10, 'pop:sin': 240 }));
+  await mapper.folder.step();
+  await mapper.builder.step();
+  return mapper;
+}
+
+async function ask(mapper: Mapper, body: object): Promise<Forecast> {
+  const response = await mapper.context.admin.inject({ method: 'POST', url: '/plan', payload: body });
+  expect([response.statusCode, response.statusCode === 200 ? '' : response.body]).toEqual([200, '']);
+  return response.json<Forecast>();
+}
+
+async function plans(mapper: Mapper): Promise<Publication[]> {
+  const response = await mapper.context.admin.inject('/history?limit=50');
+  return response.json<{ publications: Publication[] }>().publications.filter(({ kind }) => kind === 'plan');
+}
+
+describe('a plan', () => {
+  test('of a drain tells who goes where, and how much slower it is for whom', async () => {
+    const mapper = await measured();
+    const { prediction, changes, prefixes } = await ask(mapper, { drained: ['lon'] });
+    expect(prefixes).toBe(2);
+    expect(changes).toEqual([]);
+    expect(prediction.moved).toBeCloseTo(2 / 3, 1);
+    expect(prediction.pops.find(({ pop }) => pop === 'lon')).toMatchObject({ shareAfter: 0 });
+    expect(prediction.harmed.worst[0]).toMatchObject({ prefix: near.lon, from: 'lon', to: 'iad', country: 'GB' });
+    expect(prediction.harmed.worst[0]!.afterMs - prediction.harmed.worst[0]!.beforeMs).toBeGreaterThan(150);
+    expect(prediction.response.meanAfterMs).toBeGreaterThan(prediction.response.meanBeforeMs + 100);
+  });
+
+  test('changes nothing: map, builds and evidence stay', async () => {
+    const mapper = await measured();
+    const before = [mapper.builder.mapVersion, mapper.builder.current, mapper.folder.table.keys];
+    const desired = desiredState();
+    await ask(mapper, {
+      desired: {
+        ...desired,
+        pops: desired.pops.slice(0, 2),
+        services: [{ ...service, candidates: service.candidates.slice(0, 2) }],
+      },
+    });
+    expect([mapper.builder.mapVersion, mapper.builder.current, mapper.folder.table.keys]).toEqual(before);
+  });
+
+  test('of another TTL moves nobody, and says what it does', async () => {
+    const mapper = await measured();
+    const { prediction, changes } = await ask(mapper, { desired: desiredState([{ ...service, ttlSecondsMax: 300 }]) });
+    expect(prediction.moved).toBe(0);
+    expect(changes.map(({ text }) => text)).toEqual([expect.stringContaining('60 s → 300 s')]);
+  });
+
+  test('is held against what came when its configuration came, across a restart too', async () => {
+    const mapper = await measured();
+    const desired = desiredState([{ ...service, only: [1, 2] }]);
+    const { prediction } = await ask(mapper, { desired, file: 'next.yaml', by: 'alice' });
+    expect(prediction.moved).toBeGreaterThan(0.5);
+    expect(await plans(mapper)).toMatchObject([{ by: 'alice', plan: { file: 'next.yaml', moved: prediction.moved } }]);
+    await publishArtefact(
+      mapper.context,
+      'desired',
+      new TextEncoder().encode(JSON.stringify({ ...desired, version: { ms: 2, writer: 'test' } })),
+    );
+    const onlyNow = async () => {
+      await mapper.builder.step();
+      return mapper.builder.current?.desired.services[0]?.only;
+    };
+    await expect.poll(onlyNow).toEqual([1, 2]);
+    await mapper.forecasts.look();
+    expect((await plans(mapper))[0]?.plan?.appliedAtMs).toBe(clockOf(mapper).nowMs());
+    await mapper.forecasts.stop();
+    await mapper.forecasts.start();
+    clockOf(mapper).advance(limits.plan.measuredMs + 61_000);
+    await mapper.forecasts.look();
+    const [one, ...more] = await plans(mapper);
+    expect(more).toEqual([]);
+    expect(one?.plan?.measured).toMatchObject({ moved: expect.closeTo(prediction.moved, 1) });
+  });
+
+  test('says what is wrong with it', async () => {
+    const mapper = await measured();
+    const refused = async (payload: object) =>
+      (await mapper.context.admin.inject({ method: 'POST', url: '/plan', payload })).json();
+    expect(await refused({ drained: ['par'] })).toMatchObject({
+      code: 'NOT_FOUND',
+      message: expect.stringContaining('lon, iad, sin'),
+    });
+    expect(await refused({ desired: { pops: [] } })).toMatchObject({ code: 'REQUEST_INVALID' });
+    expect(await refused({ drained: 'lon' })).toMatchObject({ code: 'REQUEST_INVALID' });
+  });
+});
