@@ -225,7 +225,7 @@ async function day(state: string): Promise<Day> {
   const clock = new SlowClock();
   const startMs = clock.nowMs();
   const down = new Set<string>();
-  const config = { probes: { health: { intervalMs: 1_500, timeoutMs: 500, failures: 1, successes: 1 } } } as never;
+  const config = { probes: { health: { intervalMs: 15_000, timeoutMs: 5_000, failures: 1, successes: 1 } } } as never;
   const base = await testContext({ node: 'dns', clock, state, config, rng: seededRng('dns') });
   const context: TestContext = { ...base, store: withLiveInMemory(base.store, clock) };
   const isUp = (target: string) => !down.has(target);
@@ -274,10 +274,12 @@ async function day(state: string): Promise<Day> {
     node.feed.refresh();
   }
   function flip(): void {
-    flips++;
     const id = pick(popIds);
-    if (down.has(id)) down.delete(id);
-    else if (down.size < 3) down.add(id);
+    if (!down.delete(id)) {
+      if (down.size >= 3) return;
+      down.add(id);
+    }
+    flips++;
   }
   function loads(): Promise<void> {
     const entries = popIds.map((id) => ({
@@ -318,7 +320,7 @@ async function day(state: string): Promise<Day> {
     }
     if (minute % 60 === 59) await publishNames(minute / 60);
     if (rng.next() < 0.4) await publishMap();
-    if (rng.next() < 0.5) flip();
+    if (rng.next() < 0.8) flip();
     if (rng.next() < 0.1) await order();
     if (minute % 5 === 0) await loads();
     context.bus.wake('live');

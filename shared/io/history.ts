@@ -20,7 +20,7 @@
  */
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { zstdCompress, zstdDecompress } from 'node:zlib';
+import { zstdCompress, zstdDecompress, zstdDecompressSync } from 'node:zlib';
 import { applyDelta, makeDelta } from '@ufes/core/delta.ts';
 import type { DesiredState } from '@ufes/core/desired.ts';
 import { OperatingError } from '@ufes/core/errors.ts';
@@ -79,6 +79,7 @@ export interface History {
 
 export function openHistory({ store, state }: Parts): History {
   const { history } = store;
+  const batches: Batches = new Map();
 
   async function verified(kind: ArtefactKind, row: HistoryRow): Promise<Uint8Array> {
     const sealed = await sealedOf(store, kind, row);
@@ -109,7 +110,7 @@ export function openHistory({ store, state }: Parts): History {
     desiredOf: (version) => optional(ofVersion('desired', version), toDesired),
     liveAt: async (node, atMs) => {
       const rows = await history.list(`live/${node}`, { toMs: atMs, limit: limits.history.liveRows });
-      return liveThen(node, rows, atMs);
+      return liveThen(node, rows, atMs, batches);
     },
     nodes: async () => (await history.streams('live/')).map((stream) => stream.slice('live/'.length)),
     publications: async (range) => (await history.list('publish', range)).map(readPublication),
@@ -117,10 +118,15 @@ export function openHistory({ store, state }: Parts): History {
 }
 
 /** Newest first. Rows of another session that overlap, of the process that took over or was taken over, are left out. */
-async function liveThen(node: string, rows: readonly HistoryRow[], atMs: number): Promise<LiveThen | undefined> {
+async function liveThen(
+  node: string,
+  rows: readonly HistoryRow[],
+  atMs: number,
+  read: Batches,
+): Promise<LiveThen | undefined> {
   const batches: LiveBatch[] = [];
-  for (const { bytes } of rows) {
-    const batch = await readJson<LiveBatch>(bytes);
+  for (const row of rows) {
+    const batch = readBatch(node, row, read);
     if (batches[0] !== undefined && batch.session !== batches[0].session) continue;
     batches.unshift(batch);
     if (batch.whole !== undefined) break;
@@ -135,6 +141,21 @@ async function liveThen(node: string, rows: readonly HistoryRow[], atMs: number)
     if (version !== undefined) applied[kind] = String(version);
   }
   return { node, session, sinceMs, facts, applied };
+}
+
+/** Those read last: questions come in clusters. A row never changes. */
+type Batches = Map<string, LiveBatch>;
+
+function readBatch(node: string, { key, bytes }: HistoryRow, read: Batches): LiveBatch {
+  const name = `${node} ${key}`;
+  let batch = read.get(name);
+  if (batch === undefined) {
+    // Some kilobytes: at once is sooner than by the thread pool.
+    batch = JSON.parse(zstdDecompressSync(bytes).toString('utf8')) as LiveBatch;
+    if (read.size >= limits.history.liveRows) read.delete(read.keys().next().value!);
+    read.set(name, batch);
+  }
+  return batch;
 }
 
 function readPublication({ bytes }: HistoryRow): Publication {
@@ -259,8 +280,4 @@ function split(bytes: Uint8Array): { head: RowHead; body: Uint8Array } {
   const length = buffer.readUInt32LE(0);
   const head = JSON.parse(buffer.toString('utf8', 4, 4 + length)) as RowHead;
   return { head, body: buffer.subarray(4 + length) };
-}
-
-async function readJson<T>(bytes: Uint8Array): Promise<T> {
-  return JSON.parse((await unpack(bytes)).toString('utf8')) as T;
 }
