@@ -52,6 +52,12 @@ export const green = paint(32);
 export const red = paint(31);
 export const yellow = paint(33);
 
+/** Width of the terminal; COLUMNS where the output is none. */
+export function columns(): number {
+  const said = Number(process.env['COLUMNS']);
+  return process.stdout.columns ?? (said >= 40 ? said : 120);
+}
+
 /** Columns padded to their widest cell, two spaces apart; colours do not count as width. */
 export function table(rows: readonly (readonly string[])[]): string {
   // biome's control-character rule is about mistakes in patterns; here the escape byte is what is looked for.

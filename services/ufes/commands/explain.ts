@@ -4,7 +4,7 @@ import { limits } from '@ufes/core/limits.ts';
 import { type Evidence, type Explanation, withEvidence } from '@ufes/core/steering/explanation.ts';
 import { adminGet } from '@ufes/io/admin-client.ts';
 import { systemClock } from '@ufes/io/clock.ts';
-import { type Command, jsonOption, parseDuration, stateFolder, stateOption, UsageError } from '../command.ts';
+import { type Command, columns, jsonOption, parseDuration, stateFolder, stateOption, UsageError } from '../command.ts';
 import { explanationText } from './explain-text.ts';
 
 export const explain: Command = {
@@ -51,8 +51,7 @@ or 2026-11-24T10:00:00Z (UTC where no zone is written). --node names the dns nod
       `/evidence?${new URLSearchParams({ client: decision.placed.split('/')[0]!, service: decision.name })}`,
     ).catch(() => undefined);
     const whole = withEvidence(decision, believed);
-    const columns = process.stdout.columns ?? Number(process.env['COLUMNS'] ?? 100);
-    process.stdout.write(values.json ? `${JSON.stringify(whole, null, 2)}\n` : explanationText(whole, columns));
+    process.stdout.write(values.json ? `${JSON.stringify(whole, null, 2)}\n` : explanationText(whole, columns()));
     return 0;
   },
 };
