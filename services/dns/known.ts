@@ -65,7 +65,12 @@ export function knownThen({ node, sinceMs, facts }: LiveThen, atMs: number): Kno
         ? { untilMs: Number(facts.get(key)![0]), by: text(key, 1), reason: text(key, 2) }
         : undefined;
     },
-    said: () => undefined,
+    said(target) {
+      const key = `said/${target}`;
+      const state = text(key, 0);
+      if (state !== 'up' && state !== 'down') return undefined;
+      return { state, untilMs: Number(facts.get(key)![1]), by: text(key, 2), reason: text(key, 3) };
+    },
   };
 }
 

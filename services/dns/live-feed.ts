@@ -349,6 +349,7 @@ class Feed implements LiveFeed {
       verdicts: this.#verdicts,
       own,
       orders: this.orders,
+      external: this.#external.values(),
       applied: this.#applied(),
     });
   }

@@ -50,6 +50,7 @@ function scene() {
     verdicts: new Map([['lon', { state: 'up', holdMs: 0, sinceMs: 5, counted: 3, flippedAtMs: 0 }]]),
     own: [{ vantage: 'dns', target: 'lon', state: 'up', holdMs: 0, atMs: 1 }],
     orders: { at: (slot) => (slot === 0 ? force : undefined), inForce: () => [] },
+    external: [{ target: 'lon', state: 'down', reason: 'a flood', by: 'ann', atMs: 1, untilMs: 9e12 }],
     applied: { map: '1-a', desired: '2-b' },
   };
   const set = (state: LiveState, holdMs: number, loadPerMille = 0) =>
@@ -71,6 +72,7 @@ test('what answers were decided by comes back, with votes, orders and versions',
   await keeper.flush();
   const history = openHistory(context);
   const first = (await history.liveAt('dns', firstMs))!;
+  expect(first.facts.get('said/lon')).toEqual(['down', 9e12, 'ann', 'a flood']);
   const live = viewOf(first.facts, numbered);
   expect([liveState(live, 0), liveHoldMs(live, 0), liveLoad(live, 0)]).toEqual([LiveState.up, 0, 300]);
   expect(first.applied).toEqual({ map: '1-a', desired: '2-b' });

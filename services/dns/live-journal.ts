@@ -2,6 +2,7 @@
  * The journal of the live state that this node decides by: every change of what answers read, its own votes, and the
  * versions it had applied. Kept in the history stream `live/NODE`; while the store is gone it waits in memory, bounded.
  */
+import type { ExternalVerdict } from '@ufes/core/belief.ts';
 import { describeError } from '@ufes/core/errors.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { LiveView } from '@ufes/core/live.ts';
@@ -22,6 +23,7 @@ export interface Decisive {
   readonly verdicts: ReadonlyMap<string, Verdict>;
   readonly own: readonly Vote[];
   readonly orders: Pick<Orders, 'at' | 'inForce'>;
+  readonly external: Iterable<ExternalVerdict>;
   /** Versions of the tables in service, as texts. */
   readonly applied: { readonly map?: string | undefined; readonly desired?: string | undefined };
 }
@@ -81,7 +83,7 @@ export function createJournalKeeper(parts: Parts): JournalKeeper {
   }
 
   return {
-    note({ view, numbered, cells, verdicts, own, orders, applied }) {
+    note({ view, numbered, cells, verdicts, own, orders, external, applied }) {
       const atMs = Math.floor(clock.nowMs());
       const facts = factsOf(view, numbered, cells);
       noteLoads(view, numbered, atMs);
@@ -91,6 +93,8 @@ export function createJournalKeeper(parts: Parts): JournalKeeper {
       for (const { target, state } of own) facts.set(`own/${target}`, [state]);
       for (const { pop, untilMs, by, reason } of orders.inForce('drain'))
         facts.set(`drain/${pop}`, [untilMs, by, reason]);
+      for (const { target, state, untilMs, by, reason } of external)
+        if (state !== 'none') facts.set(`said/${target}`, [state, untilMs, by, reason]);
       for (const [key, fact] of facts) {
         const order = key.startsWith('force/') ? orders.at(Number(key.slice('force/'.length))) : undefined;
         if (order === undefined) continue;

@@ -8,7 +8,7 @@
  *     force/SLOT         PoP, state, pin, endsMs, id, glob, by, reason
  *     load/POP           per mille of capacity, now and then       own/TARGET         this node's vote: state
  *     votes/TARGET       state, votes counted, since (ms)          applied/KIND       version: `map`, `desired`
- *     drain/POP          until (ms), by, reason
+ *     drain/POP          until (ms), by, reason                    said/TARGET        state, until (ms), by, reason
  *
  * Times that say how long something holds are whole seconds, at least 1 ms, and 0 beyond the longest TTL: to a TTL that is
  * the same, and a journal of promises that shrink stays short. Pure.

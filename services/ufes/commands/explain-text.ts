@@ -145,11 +145,16 @@ function popRow(pop: PopExplanation, isMeasured: boolean, narrow: boolean): stri
     pop.chosen
       ? green(pop.by)
       : pop.passed
-        ? yellow(narrow ? `not: ${pop.passed}` : `passed over: ${pop.passed}`)
+        ? yellow(passedText(pop, narrow))
         : pop.keeps < 1
           ? yellow(`keeps ${(100 * pop.keeps).toFixed(0)}%`)
           : '',
   ];
+}
+
+function passedText({ passed, state }: PopExplanation, narrow: boolean): string {
+  if (!narrow) return `passed over: ${passed}`;
+  return passed === state ? 'skipped' : passed;
 }
 
 /** Why a PoP is in its state, where it is not simply up. */
