@@ -9,7 +9,7 @@ import { type Config, configSchema } from '@ufes/core/config/schema.ts';
 import { schemaProblems } from '@ufes/core/config/validate.ts';
 import type { DesiredZone } from '@ufes/core/desired.ts';
 import { OperatingError } from '@ufes/core/errors.ts';
-import type { PlanState } from '@ufes/core/steering/plan.ts';
+import type { PlanState } from '@ufes/core/steering/plan-input.ts';
 import type { Reconciler } from './reconcile.ts';
 
 export function preview(reconciler: Pick<Reconciler, 'preview'>, body: unknown): PlanState {

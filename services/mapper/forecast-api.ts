@@ -7,7 +7,7 @@
  */
 import { OperatingError } from '@ufes/core/errors.ts';
 import { limits } from '@ufes/core/limits.ts';
-import type { PlanState } from '@ufes/core/steering/plan.ts';
+import type { PlanState } from '@ufes/core/steering/plan-input.ts';
 import type { ServiceContext } from '@ufes/io/service.ts';
 import type { Running } from './evidence-api.ts';
 

@@ -10,7 +10,7 @@ import { describeError } from '@ufes/core/errors.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Component } from '@ufes/core/ports.ts';
 import type { PopNow } from '@ufes/core/steering/judge.ts';
-import type { PlanState } from '@ufes/core/steering/plan.ts';
+import type { PlanState } from '@ufes/core/steering/plan-input.ts';
 import type { PlanRecord, Publication } from '@ufes/core/steering/publication.ts';
 import { formatVersion, parseVersion } from '@ufes/core/version.ts';
 import { keepPublication } from '@ufes/io/history.ts';
@@ -24,7 +24,7 @@ const changesKept = 8;
 
 type Waiting = Publication & { readonly plan: PlanRecord };
 
-export interface Asked extends Proposal {
+interface Asked extends Proposal {
   readonly file: string;
   readonly by: string;
 }

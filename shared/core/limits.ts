@@ -130,6 +130,8 @@ export const limits = {
     wholeMs: 60_000,
     /** Cells whose requests are counted; further ones are not. */
     trafficCells: 2_000_000,
+    /** Edge-timed samples of a PoP that are kept to see whether it became slow: more cells than that say no more. */
+    recentSamples: 2_048,
     /** Prefixes compared for the dashboard: 5,000 give a p99 within 0.3 percentage points. */
     compared: 5_000,
     prefixesShown: 10_000,
@@ -174,8 +176,9 @@ export const limits = {
     decisions: 500_000,
     /** Of many measured prefixes every n-th: a build of its own for these takes a second and some 100 MB. */
     prefixes: 100_000,
-    /** Rounds of feedback (dns.feedbackMs each) until shares of full PoPs are taken to be steady: from 1 to 0 and back. */
-    roomSteps: 24,
+    /** Shares of full PoPs are followed for so long, or until they have been steady for a while. */
+    roomMs: 30 * 60_000,
+    steadyMs: 5 * 60_000,
     /** Worse by more than this is harm. */
     harmMs: 5,
     /** Prefixes and countries that are listed. */

@@ -7,6 +7,8 @@ import { endTree, startTree, type Tree, until } from './tree.ts';
 let tree: Tree;
 beforeAll(async () => {
   tree = await startTree({ bare: true });
+  const plans = () => tree.plan('81.2.69.7').then(Boolean, () => false);
+  await until('the probe plans', plans, 30_000, tree.output);
   for (let i = 0; i < 25; i++) {
     const { token, targets } = await tree.plan('81.2.69.7');
     const results = targets.map(({ id }) => ({ target: id, ok: true, rttMs: [id === 'pop:lon' ? 12 : 150] }));

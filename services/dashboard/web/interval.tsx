@@ -13,22 +13,35 @@ export function scaleOf(estimates: readonly Bounds[]): number {
   return [1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10].map((step) => step * unit).find((end) => end >= wanted) ?? wanted;
 }
 
-const width = 200;
 const height = 16;
+/** Of the width: left of 0, and right of the scale's end, where the arrow is. */
+const [left, right] = [0.02, 0.04];
 
 export function IntervalBar({ estimate, scale, chosen }: { estimate: Bounds; scale: number; chosen: boolean }) {
   const { clientMs, lowMs, highMs } = estimate;
-  const at = (ms: number) => Math.min(1, Math.max(0, ms / scale)) * (width - 12) + 4;
+  const at = (ms: number) => left + Math.min(1, Math.max(0, ms / scale)) * (1 - left - right);
+  const percent = (share: number) => `${(100 * share).toFixed(2)}%`;
   const isOpen = highMs > scale;
   const text = `${msText(clientMs)}, 95% between ${msNumber(lowMs)} and ${isOpen && highMs >= 10_000 ? 'anything' : msText(highMs)}`;
   const y = height / 2;
   return (
-    <svg class="interval-bar" viewBox={`0 0 ${width} ${height}`} role="img" aria-label={text} data-chosen={chosen}>
+    <svg class="interval-bar" width="100%" height={height} role="img" aria-label={text} data-chosen={chosen}>
       <title>{text}</title>
-      <line class="track" x1="4" x2={width - 8} y1={y} y2={y} />
-      <rect class="span" x={at(lowMs)} y={y - 3.5} width={Math.max(2, at(highMs) - at(lowMs))} height="7" rx="2" />
-      {isOpen && <path class="open" d={`M${width - 8} ${y - 5}L${width - 2} ${y}L${width - 8} ${y + 5}`} />}
-      <circle class="point" cx={at(clientMs)} cy={y} r="4" />
+      <line class="track" x1={percent(left)} x2={percent(1 - right)} y1={y} y2={y} />
+      <rect
+        class="span"
+        x={percent(at(lowMs))}
+        y={y - 4}
+        width={percent(Math.max(0.008, at(highMs) - at(lowMs)))}
+        height="8"
+        rx="2"
+      />
+      {isOpen && (
+        <svg x={percent(1 - right)} y="0" width="8" height={height} overflow="visible" aria-hidden="true">
+          <path class="open" d={`M1 ${y - 5}L6 ${y}L1 ${y + 5}`} />
+        </svg>
+      )}
+      <circle class="point" cx={percent(at(clientMs))} cy={y} r="4.5" />
     </svg>
   );
 }

@@ -2,8 +2,9 @@
 import { userInfo } from 'node:os';
 import { parseArgs } from 'node:util';
 import { limits } from '@ufes/core/limits.ts';
-import type { PlannedPop, PlanState, Prediction } from '@ufes/core/steering/plan.ts';
+import type { PlannedPop, Prediction } from '@ufes/core/steering/plan.ts';
 import type { PlanChange } from '@ufes/core/steering/plan-changes.ts';
+import type { PlanState } from '@ufes/core/steering/plan-input.ts';
 import type { MovedShares, Reason } from '@ufes/core/steering/publication.ts';
 import { adminPost } from '@ufes/io/admin-client.ts';
 import { formatProblems, readConfig } from '@ufes/io/config-file.ts';

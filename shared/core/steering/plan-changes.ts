@@ -1,6 +1,6 @@
 /** What a proposed configuration says otherwise than the one in service, in words for operators. Pure. */
 import type { AllDown, DesiredPop, DesiredService } from '../desired.ts';
-import type { PlanState } from './plan.ts';
+import type { PlanState } from './plan-input.ts';
 
 export interface PlanChange {
   readonly kind: 'pop' | 'origin' | 'name' | 'zone' | 'room' | 'probe';

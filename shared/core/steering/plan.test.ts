@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import type { DesiredPop, DesiredService } from '../desired.ts';
 import { LiveState } from '../live.ts';
-import { type PlanClients, type PlanInput, type PlanSide, type PlanState, predict } from './plan.ts';
+import { predict } from './plan.ts';
 import { changesOf } from './plan-changes.ts';
+import type { PlanClients, PlanInput, PlanSide, PlanState } from './plan-input.ts';
 
 const pop = (id: string, requestsPerSecond = 1_000): DesiredPop => ({
   ...{ id, title: id, latitude: 0, longitude: 0, vips: {}, httpsPort: 443, httpPort: 80 },

@@ -9,56 +9,14 @@
  *
  * Demand is shared alike among the names there are now; a name that is added has none yet. Pure; time comes in as a number.
  */
-import { type DesiredService, type DesiredState, groupKey } from '../desired.ts';
-import { type Address, type Family, formatPrefix } from '../ip.ts';
+
+import { type DesiredService, groupKey } from '../desired.ts';
+import { type Family, formatPrefix } from '../ip.ts';
 import { limits } from '../limits.ts';
-import { createLive, LiveState, type LiveView, setLive, setRoom, setTimes, weekOf } from '../live.ts';
-import { createDecision, decide } from './decide.ts';
 import { type GroupCosts, Spread } from './judge.ts';
-import { noPop, type SteeringMap } from './map.ts';
-import { type PreparedService, prepareService } from './prepare.ts';
-import { defaultRoom, RoomShares } from './room.ts';
-
-/** What of a desired state decides where clients go. */
-export type PlanState = Pick<DesiredState, 'pops' | 'origins' | 'services' | 'probe'> & {
-  readonly room?: DesiredState['room'];
-  /** Origins of its zones; absent: not told. */
-  readonly zones?: readonly { readonly origin: string }[];
-};
-
-export interface PlanSide {
-  readonly desired: PlanState;
-  readonly map: SteeringMap | undefined;
-  /** By group key. */
-  readonly costs: ReadonlyMap<string, GroupCosts>;
-  /** By PoP id; those that are not named take clients. */
-  readonly states: ReadonlyMap<string, LiveState>;
-}
-
-/** Cells (/24, /48), by number. */
-export interface PlanClients {
-  readonly count: number;
-  readonly family: ArrayLike<number>;
-  readonly hi: ArrayLike<number>;
-  readonly lo: ArrayLike<number>;
-  /** In any unit. */
-  readonly demand: ArrayLike<number>;
-  /** ISO code; empty: not known. */
-  country(client: number): string;
-  /** Estimated round trip, milliseconds; NaN: none. */
-  clientMs(client: number, pop: string): number;
-}
-
-export interface PlanInput {
-  readonly before: PlanSide;
-  readonly after: PlanSide;
-  readonly clients: PlanClients;
-  readonly nowMs: number;
-  /** What edges say they carry now, by PoP id; PoPs that do not tell are absent. */
-  readonly requestsPerSecond: ReadonlyMap<string, number>;
-  /** Shares of their cells that full PoPs keep now, by id. */
-  readonly keeps: Readonly<Record<string, number>>;
-}
+import type { PlanInput, PlanSide } from './plan-input.ts';
+import { type Pair, pairsOf, Side } from './plan-side.ts';
+import { defaultRoom } from './room.ts';
 
 export interface PlannedPop {
   readonly pop: string;
@@ -128,15 +86,6 @@ export interface Prediction {
   readonly ttlSeconds: number;
 }
 
-/** Names that decide alike, before and after. */
-interface Pair {
-  readonly name: string;
-  readonly before: DesiredService;
-  readonly after: DesiredService | undefined;
-  /** Of demand. */
-  readonly share: number;
-}
-
 export function predict(input: PlanInput): Prediction {
   const { before, after, clients } = input;
   const ids = [...new Set([...before.desired.pops, ...after.desired.pops].map(({ id }) => id))];
@@ -149,9 +98,10 @@ export function predict(input: PlanInput): Prediction {
   );
   const demand = Float64Array.from(chosen, (client) => clients.demand[client]! / total);
   const rate = [...input.requestsPerSecond.values()].reduce((sum, one) => sum + one, 0);
-  const decideAll = (side: PlanSide, of: 'before' | 'after') =>
-    new Side(side, pairs, of, ids, input, chosen, demand, rate).settle();
-  const [was, will] = [decideAll(before, 'before'), decideAll(after, 'after')];
+  const sideOf = (side: PlanSide, of: 'before' | 'after') =>
+    new Side(side, pairs, of, ids, input, chosen, demand, rate);
+  const was = sideOf(before, 'before').settle();
+  const will = sideOf(after, 'after').settle(was);
   const tally = new Tally(input, ids, pairs, chosen, demand);
   for (let pair = 0; pair < pairs.length; pair++) {
     for (let i = 0; i < chosen.length; i++) tally.add(pair, i, was.choice(pair, i), will.choice(pair, i));
@@ -179,149 +129,6 @@ function loadsOf(id: string, number: number, was: Side, will: Side, { before, re
     ...(loadAfter !== undefined && { loadAfter }),
     ...(told !== undefined && capacity !== undefined && { loadTold: told / capacity }),
   };
-}
-
-/** Names of now, those that decide alike together: thousands of Ingresses are few classes. */
-function pairsOf(before: PlanState, after: PlanState): Pair[] {
-  const then = new Map(after.services.map((service) => [service.name, service]));
-  const answered = before.services.filter((service) => service.answered && service.candidates.length > 0);
-  const classes = new Map<string, Pair>();
-  for (const service of answered) {
-    const next = then.get(service.name);
-    const key = `${kindOf(service, before)} ${next === undefined ? '' : kindOf(next, after)}`;
-    const share = (classes.get(key)?.share ?? 0) + 1 / answered.length;
-    classes.set(key, { name: service.name.replace(/\.$/, ''), before: service, after: next, share });
-  }
-  return [...classes.values()];
-}
-
-/** Equal texts decide alike. Shares are dealt by the service's id, so that it counts where there are some. */
-function kindOf(service: DesiredService, { pops }: PlanState): string {
-  const { id, name: _, owner: __, bindings: ___, check: ____, candidates, shares, ...rest } = service;
-  const order = candidates.map(({ pop }) => pops[pop]!.id);
-  return JSON.stringify([order, rest, shares === undefined ? '' : [id, shares]]);
-}
-
-/** All decisions under one state of things. */
-class Side {
-  readonly #side: PlanSide;
-  readonly #pairs: readonly Pair[];
-  readonly #clients: PlanClients;
-  readonly #chosen: Uint32Array;
-  readonly #demand: Float64Array;
-  readonly #rate: number;
-  readonly #nowMs: number;
-  readonly #live: LiveView = createLive();
-  readonly #prepared: readonly (PreparedService | undefined)[];
-  /** Number in the state's PoPs → in those of both states. */
-  readonly #numbers: readonly number[];
-  readonly #choices: Int16Array;
-  /** Of demand, by number in both states. */
-  readonly #shares: Float64Array;
-  readonly #room = new RoomShares();
-
-  constructor(
-    side: PlanSide,
-    pairs: readonly Pair[],
-    of: 'before' | 'after',
-    ids: readonly string[],
-    { clients, nowMs, keeps }: PlanInput,
-    chosen: Uint32Array,
-    demand: Float64Array,
-    rate: number,
-  ) {
-    const { pops } = side.desired;
-    this.#side = side;
-    this.#pairs = pairs;
-    this.#clients = clients;
-    this.#chosen = chosen;
-    this.#demand = demand;
-    this.#rate = rate;
-    this.#nowMs = nowMs;
-    const own = pops.map(({ id }) => id);
-    this.#numbers = own.map((id) => ids.indexOf(id));
-    this.#prepared = pairs.map((pair) => {
-      const service = pair[of];
-      return service && prepareService(service, groupKey(service, pops), own, side.map);
-    });
-    this.#choices = new Int16Array(pairs.length * chosen.length).fill(-1);
-    this.#shares = new Float64Array(ids.length);
-    this.#room.adopt(keeps);
-    for (const [number, id] of own.entries()) {
-      const state = side.states.get(id) ?? LiveState.up;
-      setLive(this.#live, number, { state, loadPerMille: 0, holdMs: 0, sinceSeconds: 0 });
-    }
-    setTimes(this.#live, weekOf(nowMs), limits.dns.feedbackMs);
-  }
-
-  /** Decides, and lets full PoPs let go as dns nodes would, until that changes nothing. */
-  settle(): this {
-    const { pops, room = defaultRoom } = this.#side.desired;
-    this.#tellRoom();
-    this.#decide();
-    const loads = () => pops.map((_, number) => this.load(this.#numbers[number]!) ?? 0);
-    if (loads().every((load) => load < room.soft) && pops.every(({ id }) => this.keeps(id) === 1)) return this;
-    let words = '';
-    const startMs = Math.ceil(this.#nowMs / limits.dns.feedbackMs) * limits.dns.feedbackMs;
-    for (let turn = 0; turn < limits.plan.roomSteps; turn++) {
-      const atMs = startMs + turn * limits.dns.feedbackMs;
-      for (const [number, load] of loads().entries()) this.#room.observe(pops[number]!.id, load, atMs);
-      this.#room.step(atMs, room);
-      const next = JSON.stringify(this.#room.shares());
-      if (turn > 0 && next === words) break;
-      words = next;
-      this.#tellRoom();
-      this.#decide();
-    }
-    return this;
-  }
-
-  #tellRoom(): void {
-    const { pops, room = defaultRoom } = this.#side.desired;
-    for (const [number, { id }] of pops.entries()) {
-      const { shed, band } = this.#room.words(id, room);
-      setRoom(this.#live, number, shed, band);
-    }
-  }
-
-  choice(pair: number, client: number): number {
-    return this.#choices[pair * this.#chosen.length + client]!;
-  }
-
-  /** Of capacity; undefined: not known, or the PoP is not there. */
-  load(number: number): number | undefined {
-    const pop = this.#side.desired.pops[this.#numbers.indexOf(number)];
-    return pop === undefined || this.#rate === 0
-      ? undefined
-      : (this.#shares[number]! * this.#rate) / pop.requestsPerSecond;
-  }
-
-  keeps(id: string): number {
-    return this.#room.share(id);
-  }
-
-  #decide(): void {
-    const { family, hi, lo } = this.#clients;
-    const decision = createDecision();
-    const client: Address = { family: 4, hi: 0, lo: 0 };
-    const asked = { client, bySubnet: true };
-    this.#shares.fill(0);
-    for (const [pair, prepared] of this.#prepared.entries()) {
-      if (prepared === undefined) continue;
-      const { share } = this.#pairs[pair]!;
-      for (let i = 0; i < this.#chosen.length; i++) {
-        const cell = this.#chosen[i]!;
-        client.family = family[cell] as Family;
-        client.hi = hi[cell]!;
-        client.lo = lo[cell]!;
-        decide(prepared, this.#live, asked, client, decision);
-        const candidate = decision.count === 0 ? noPop : decision.candidates[0]!;
-        const number = candidate === noPop ? -1 : this.#numbers[prepared.popOfCandidate[candidate]!]!;
-        this.#choices[pair * this.#chosen.length + i] = number;
-        if (number >= 0) this.#shares[number]! += share * this.#demand[i]!;
-      }
-    }
-  }
 }
 
 interface CountrySum {

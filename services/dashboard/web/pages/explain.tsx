@@ -225,9 +225,11 @@ function Ranking({ pops, past }: { pops: readonly PopExplanation[]; past: boolea
         <table class="ranking">
           <thead>
             <tr>
-              <th class="number">#</th>
+              <th class="number wide">#</th>
               <th>PoP</th>
-              <th>State</th>
+              <th>
+                <span class="wide">State</span>
+              </th>
               <th class="interval">
                 <IntervalScale scale={scale} />
               </th>
@@ -235,7 +237,7 @@ function Ranking({ pops, past }: { pops: readonly PopExplanation[]; past: boolea
               <th class="number wide">n</th>
               <th class="wide">Evidence</th>
               <th class="number wide">Backbone</th>
-              <th class="number">Cost</th>
+              <th class="number wide">Cost</th>
               <th class="number wide">Load</th>
               <th>Outcome</th>
             </tr>
@@ -255,11 +257,11 @@ function Row({ pop: one, scale }: { pop: PopExplanation; scale: number }) {
   const { pop, rank, chosen, state, estimate, loadPerMille } = one;
   return (
     <tr class={chosen ? 'chosen' : ''}>
-      <td class="number">{rank}</td>
+      <td class="number wide">{rank}</td>
       <td class="strong">{pop}</td>
       <td>
         <span class="with-icon">
-          <StateIcon state={state} /> {state}
+          <StateIcon state={state} /> <span class="wide">{state}</span>
         </span>
       </td>
       <td class="interval">
@@ -273,7 +275,7 @@ function Row({ pop: one, scale }: { pop: PopExplanation; scale: number }) {
       <td class="number wide">{estimate ? Math.round(estimate.n) : '–'}</td>
       <td class="wide">{estimate?.tier ?? '–'}</td>
       <td class="number wide">{estimate?.backboneMs === undefined ? '–' : msText(estimate.backboneMs)}</td>
-      <td class="number">{estimate?.costMs === undefined ? '–' : msText(estimate.costMs)}</td>
+      <td class="number wide">{estimate?.costMs === undefined ? '–' : msText(estimate.costMs)}</td>
       <td class="number wide">{loadText(loadPerMille)}</td>
       <td>
         <Outcome pop={one} />
