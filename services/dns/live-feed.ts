@@ -301,7 +301,7 @@ class Feed implements LiveFeed {
   }
 
   #updateSoon(): void {
-    this.#soon ??= this.#context.clock.after(this.#settings.intervalMs / 5, () => this.#update());
+    this.#soon ??= this.#context.clock.after(this.#settings.intervalMs / 2, () => this.#update());
   }
 
   /** From what is known now to the words that answers read. */

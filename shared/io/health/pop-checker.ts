@@ -37,8 +37,8 @@ export interface PopVantage extends Component {
 export type Watched = Pick<DesiredState, 'pops' | 'services' | 'room'>;
 
 export interface PopVantageInit {
-  /** After each result (two a second and target by default); `changed` when a state flipped. */
-  readonly onState?: (changed: boolean) => void;
+  /** After each result (two a second and target by default); `matters` when a check failed or a state flipped. */
+  readonly onState?: (matters: boolean) => void;
   /** The edge of this PoP: it checks some of its neighbours instead of every PoP. */
   readonly edgeOf?: string;
   /** How one check is made; default: over the network. */
@@ -62,9 +62,10 @@ export function createPopVantage(
     log,
     ...(attempt && { attempt }),
     onResult: ({ error }, changed) => {
-      onState(changed);
       // A failure shortens what the vote promises.
-      if (changed || error !== undefined) void report();
+      const matters = changed || error !== undefined;
+      onState(matters);
+      if (matters) void report();
       else reportSoon();
     },
   });
