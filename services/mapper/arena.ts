@@ -25,7 +25,7 @@ function stepsOf(size: number): number {
   return ((size % 8) + 9) * 2 ** (power - 3);
 }
 
-export const arenaBlockMax = stepsOf(sizeOf(chunkBytes / 8));
+const arenaBlockMax = stepsOf(sizeOf(chunkBytes / 8));
 
 export class Arena {
   readonly #chunks: Uint8Array[] = [];

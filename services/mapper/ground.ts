@@ -40,7 +40,7 @@ export function placeOf(geoip: Geoip, ground: Ground, pops: Float32Array, prefix
 }
 
 /** Text of an address's AS and metro; undefined when either is not known. */
-export function aggregateOf(geoip: Geoip, location: number, address: Address): string | undefined {
+function aggregateOf(geoip: Geoip, location: number, address: Address): string | undefined {
   const asn = geoip.asn(address);
   if (asn === 0 || location < 0) return undefined;
   const { latitude, longitude, country } = geoip.locations;
