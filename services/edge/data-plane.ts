@@ -69,6 +69,8 @@ export interface DataPlane extends Component {
   /** While true, /readyz fails on every address and everything else is served as before. */
   setDraining(draining: boolean): void;
   stats(): PlaneStats;
+  /** Requests by client address since this was last asked; of more clients than are counted, the first ones. */
+  takeClients(): ReadonlyMap<string, number>;
   /** Oldest first, bounded. */
   probeJoins(): readonly ProbeJoin[];
   /** Called when an address was bound or could not be. */

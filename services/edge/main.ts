@@ -18,6 +18,7 @@ import type { ServiceMain } from '@ufes/io/service.ts';
 import { addAdminRoutes } from './admin.ts';
 import { checked, createCertificateKeeper, type Wanted } from './certificates.ts';
 import type { DataPlane } from './data-plane.ts';
+import { demandByCell } from './demand.ts';
 import { healthHost } from './planes/node/local.ts';
 import { createNodePlane } from './planes/node/plane.ts';
 import { type Program, programOf } from './program.ts';
@@ -86,6 +87,17 @@ export const main: ServiceMain = (context) => {
     );
   }
 
+  let demandAtMs = clock.nowMs();
+  /** What mappers give PoPs room by. Addresses are cut to their cells here. */
+  async function tellDemand(): Promise<void> {
+    const atMs = clock.nowMs();
+    const seconds = (atMs - demandAtMs) / 1000;
+    demandAtMs = atMs;
+    const cells = demandByCell(plane?.takeClients() ?? new Map(), limits.edge.cellsTold);
+    if (seconds <= 0) return;
+    await store.live.put([{ key: `demand/${pop}`, value: { atMs, seconds, cells }, ttlMs: 3 * limits.dns.feedbackMs }]);
+  }
+
   function every(ms: number, work: () => Promise<void>): () => void {
     let running = false;
     return clock.every(ms, () => {
@@ -135,6 +147,7 @@ export const main: ServiceMain = (context) => {
       tellReady();
       stops = [
         clock.every(1_000, tellLoad),
+        every(limits.dns.feedbackMs, tellDemand),
         every(limits.store.pollMs, () => refresh('new')),
         every(limits.edge.certificateMs, () => refresh('all')),
       ];
@@ -146,7 +159,7 @@ export const main: ServiceMain = (context) => {
       await vantage.stop();
       await follower.stop();
       await plane?.stop();
-      await store.live.remove([`load/${pop}`]).catch(() => {});
+      await store.live.remove([`load/${pop}`, `demand/${pop}`]).catch(() => {});
     },
   };
 };

@@ -14,12 +14,14 @@ import { limits } from '@ufes/core/limits.ts';
 import type { Component, Lease } from '@ufes/core/ports.ts';
 import type { Base } from '@ufes/core/steering/base.ts';
 import { baseKey, type Ground, SteeringBuild } from '@ufes/core/steering/build.ts';
+import type { Degradations } from '@ufes/core/steering/degraded.ts';
 import type { SteeringMap } from '@ufes/core/steering/map.ts';
 import { decodeMap } from '@ufes/core/steering/map-bytes.ts';
 import { compareVersions, type Version } from '@ufes/core/version.ts';
 import type { Geoip } from '@ufes/geoip/geoip.ts';
 import { type ArtefactFollower, followArtefact } from '@ufes/io/artefact.ts';
 import type { ServiceContext } from '@ufes/io/service.ts';
+import { applyDegraded, stepDegraded } from './degraded.ts';
 import type { EvidenceTable } from './evidence.ts';
 import { feedAll, feedCell } from './feed.ts';
 import { distancePrior, groundFrom } from './ground.ts';
@@ -27,10 +29,12 @@ import type { MapperMetrics } from './metrics.ts';
 import { type MapPlan, planOf } from './plan.ts';
 import { type Published, Publisher } from './publisher.ts';
 import type { RawRing } from './raw.ts';
+import { TrafficFeed } from './traffic-feed.ts';
 
 export interface EvidenceSource {
   readonly table: EvidenceTable;
   readonly raw: RawRing;
+  readonly degradations: Degradations;
   isLoaded(): boolean;
 }
 
@@ -54,6 +58,9 @@ export class Builder implements Component {
   readonly publisher: Publisher;
   readonly #context: ServiceContext;
   readonly #table: EvidenceTable;
+  readonly #degradations: Degradations;
+  /** What edges count. */
+  readonly #traffic: TrafficFeed;
   readonly #isLoaded: () => boolean;
   readonly #metrics: MapperMetrics;
   readonly #owner: string;
@@ -62,6 +69,7 @@ export class Builder implements Component {
   #geoip: Geoip;
   #ground: Ground;
   #desired: DesiredState | undefined;
+  #toldDegraded: ReadonlySet<string> = new Set();
   #changed = new Set<string>();
   #demoted = new Set<string>();
   #lease: Lease | undefined;
@@ -83,7 +91,9 @@ export class Builder implements Component {
   constructor(context: ServiceContext, folder: EvidenceSource, geoip: Geoip, metrics: MapperMetrics) {
     this.#context = context;
     this.#table = folder.table;
-    this.publisher = new Publisher(context, folder.raw, metrics);
+    this.#degradations = folder.degradations;
+    this.#traffic = new TrafficFeed(context);
+    this.publisher = new Publisher(context, folder.raw, metrics, this.#traffic.traffic);
     this.#isLoaded = () => folder.isLoaded();
     this.#geoip = geoip;
     this.#ground = groundFrom(geoip);
@@ -100,6 +110,7 @@ export class Builder implements Component {
     const { clock } = this.#context;
     this.#isStopped = false;
     await this.publisher.start();
+    await this.#traffic.start();
     for (const follower of this.#followers) await follower.start();
     // The map in service has the estimates; a restart alone is no news.
     if (this.inService !== undefined) this.#publishedAtMs = clock.monotonicMs();
@@ -114,6 +125,7 @@ export class Builder implements Component {
     for (const follower of this.#followers) await follower.stop();
     await this.#running;
     await this.#lock;
+    await this.#traffic.stop();
     await this.publisher.stop();
     if (this.#lease === undefined) return;
     await this.#context.store.leases.release(this.#lease).catch((thrown: unknown) => {
@@ -192,6 +204,8 @@ export class Builder implements Component {
         for (const prefix of this.#demoted) this.#changed.add(prefix);
       }
       this.#feed(this.current, nowMs);
+      this.#traffic.apply(this.current.build, nowMs);
+      if (stepDegraded(this.#degradations, this.current, nowMs) || whole) await this.#tellDegraded();
       const map = this.current.build.build(nowMs, whole);
       this.lastBuildMs = clock.monotonicMs() - startMs;
       this.#metrics.buildSeconds.observe(this.lastBuildMs / 1000);
@@ -232,6 +246,25 @@ export class Builder implements Component {
     this.#demoted = new Set(feedAll(this.current, this.#table, this.#context.clock.nowMs()));
     this.#isEstimateDue ||= this.#table.prefixes > 0;
     if (this.inService !== undefined) build.resume(this.inService);
+    if (this.#degradations.now.size > 0) applyDegraded(this.#degradations, this.current);
+    this.#traffic.renew();
+  }
+
+  /** The judge lets demand leave these PoPs at once (live key `degraded/POP`). */
+  async #tellDegraded(): Promise<void> {
+    const { store, log, bus } = this.#context;
+    const { now } = this.#degradations;
+    const gone = [...this.#toldDegraded].filter((id) => !now.has(id));
+    if (now.size + gone.length === 0) return;
+    for (const [id, { ms, cells }] of now) {
+      if (!this.#toldDegraded.has(id)) log.warn({ pop: id, ms: Math.round(ms), cells }, 'PoP is degraded');
+    }
+    for (const id of gone) log.info({ pop: id }, 'PoP is no longer degraded');
+    const ttlMs = 3 * limits.mapper.wholeMs;
+    await store.live.put([...now].map(([id, value]) => ({ key: `degraded/${id}`, value, ttlMs })));
+    await store.live.remove(gone.map((id) => `degraded/${id}`));
+    this.#toldDegraded = new Set(now.keys());
+    bus.wake('live');
   }
 
   /** Brings the changed prefixes' evidence into the cells. */

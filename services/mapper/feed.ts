@@ -78,6 +78,8 @@ class Feeder {
   readonly #found: { code: number; bytes: Uint8Array; from: number; end: number }[] = [];
   #count = 0;
   readonly #entries = new OwnEntries();
+  /** Codes for which the last quarter of an hour has samples enough. */
+  readonly #speaks: number[] = [];
   /** By kind: PoPs that have enough to be compared, samples that count now, samples ever. */
   readonly #able = new Float64Array(kinds);
   readonly #n = new Float64Array(kinds);
@@ -105,7 +107,20 @@ class Feeder {
     cells.kind[row] = kind;
     cells.setRow(row, this.#entries);
     cells.setSamples(row, this.#samples[kind]!);
-    return demoted;
+    return this.#speak(row) || demoted;
+  }
+
+  /** Notes where the last quarter of an hour speaks for itself. */
+  #speak(row: number): boolean {
+    const { speaking, pops, kind } = this.#fed.build.cells;
+    for (let pop = 0; pop < pops && speaking.size > 0; pop++) speaking.delete(row * 256 + pop);
+    let speaks = false;
+    for (const code of this.#speaks) {
+      if (code >> 8 !== kind[row]) continue;
+      speaking.add(row * 256 + (code & 255));
+      speaks = true;
+    }
+    return speaks;
   }
 
   #find(number: number): void {
@@ -130,6 +145,7 @@ class Feeder {
   #summarise(nowMs: number): boolean {
     const entries = this.#entries;
     entries.count = 0;
+    this.#speaks.length = 0;
     this.#able.fill(0);
     this.#n.fill(0);
     this.#samples.fill(0);
@@ -148,6 +164,7 @@ class Feeder {
       const one = statistic(sketch, nowMs);
       entries.push(kind, code & 255, one.own, sketch.lastSeconds);
       demoted ||= one.demoted;
+      if (one.speaks) this.#speaks.push(code);
       const n = one.demoted ? sketch.effectiveN(nowMs) : one.own.n * fade(sketch.lastSeconds, nowMs);
       this.#n[kind]! += n;
       this.#samples[kind]! += sketch.count;

@@ -7,8 +7,10 @@
 import { describeError } from '@ufes/core/errors.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Component } from '@ufes/core/ports.ts';
+import { Degradations } from '@ufes/core/steering/degraded.ts';
 import { rateLimited } from '@ufes/io/log.ts';
 import type { ServiceContext } from '@ufes/io/service.ts';
+import { noteEdgeTimed } from './degraded.ts';
 import { EvidenceTable } from './evidence.ts';
 import type { MapperMetrics } from './metrics.ts';
 import { RawRing } from './raw.ts';
@@ -31,6 +33,8 @@ export class Folder implements Component {
   readonly table = new EvidenceTable();
   /** As they came: what maps are judged by. */
   readonly raw = new RawRing(limits.publish.rawSamples);
+  /** PoPs that became slow for everybody. */
+  readonly degradations = new Degradations();
   /** The last ones that were set aside, newest first. */
   readonly rejected: RejectedRecord[] = [];
   samplesFolded = 0;
@@ -56,7 +60,10 @@ export class Folder implements Component {
       folded: (records) => {
         this.samplesFolded += records.length;
         metrics.folded.inc(records.length);
-        for (const record of records) this.raw.add(record);
+        for (const record of records) {
+          this.raw.add(record);
+          noteEdgeTimed(this.degradations, record);
+        }
       },
       rejected: (why, where, bytes) => this.#reject(why, where, bytes),
     };

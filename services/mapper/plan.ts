@@ -2,6 +2,7 @@
 import {
   type DesiredOrigin,
   type DesiredPop,
+  type DesiredRoom,
   type DesiredService,
   type DesiredState,
   groupKey,
@@ -9,6 +10,7 @@ import {
 import { distanceKm, type GroupPlan, vectorsOf } from '@ufes/core/steering/base.ts';
 import type { Prior } from '@ufes/core/steering/estimate.ts';
 import { geoKey } from '@ufes/core/steering/prepare.ts';
+import { defaultRoom } from '@ufes/core/steering/room.ts';
 
 /** A backbone is engineered: less detour and no access line, so less than clients see over the same distance. */
 const backboneShare = 0.6;
@@ -22,7 +24,7 @@ export interface MapPlan {
 }
 
 /** What of a desired state a map depends on. */
-type Wanted = Pick<DesiredState, 'pops' | 'origins' | 'services' | 'probe'>;
+type Wanted = Pick<DesiredState, 'pops' | 'origins' | 'services' | 'probe'> & Pick<Partial<DesiredState>, 'room'>;
 
 export function planOf(desired: Wanted, prior: Prior): MapPlan {
   const pops = desired.pops.toSorted((a, b) => (a.id < b.id ? -1 : 1));
@@ -44,7 +46,7 @@ export function planOf(desired: Wanted, prior: Prior): MapPlan {
   return {
     pops: pops.map(({ id }) => id),
     popVectors,
-    groups: [...groups.values()],
+    groups: withLimits([...groups.values()], pops, desired.room ?? defaultRoom),
     sources: desired.probe.sources.toSorted(),
   };
 }
@@ -67,6 +69,21 @@ function groupOf(
     policy: service.policy,
     defaultOrder: candidates.map((pop) => places.indexOf(pop)),
   };
+}
+
+/**
+ * Which of its services a cell asks is not counted: each group is taken to have as much of every cell, and of a PoP as
+ * much as the other groups that go there. A group's limits are beside all that cells ask for.
+ */
+function withLimits(groups: readonly GroupPlan[], pops: readonly DesiredPop[], room: DesiredRoom): GroupPlan[] {
+  const steered = groups.filter(({ policy }) => policy !== 'geo');
+  const sharing = pops.map((_, pop) => steered.filter((group) => group.pops.includes(pop)).length);
+  return groups.map((group) => {
+    if (group.policy === 'geo') return group;
+    const whole = group.pops.map((pop) => (pops[pop]!.requestsPerSecond * steered.length) / sharing[pop]!);
+    const of = (share: number) => whole.map((perSecond) => share * perSecond);
+    return { ...group, limits: { soft: of(room.soft), hard: of(room.hard) } };
+  });
 }
 
 /** Round trip PoP → origin: as configured, else by distance; 0 when nobody knows where the origin is. */

@@ -15,7 +15,7 @@ import { describeError, OperatingError } from '@ufes/core/errors.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Component } from '@ufes/core/ports.ts';
 import { sameRankings } from '@ufes/core/steering/build.ts';
-import { type GroupCosts, Judge, type Judgement } from '@ufes/core/steering/judge.ts';
+import { type GroupCosts, Judge, type JudgeInput, type Judgement } from '@ufes/core/steering/judge.ts';
 import type { RolledBack, SteeringMap } from '@ufes/core/steering/map.ts';
 import { encodeMap } from '@ufes/core/steering/map-bytes.ts';
 import type { Publication, Reason } from '@ufes/core/steering/publication.ts';
@@ -29,6 +29,7 @@ import { Effects } from './effects.ts';
 import type { MapperMetrics } from './metrics.ts';
 import type { MapPlan } from './plan.ts';
 import type { RawRing } from './raw.ts';
+import type { Traffic } from './traffic.ts';
 
 export interface Draft {
   readonly map: SteeringMap;
@@ -58,6 +59,7 @@ export class Publisher implements Component {
   held: Held | undefined;
   readonly #context: ServiceContext;
   readonly #raw: RawRing;
+  readonly #traffic: Traffic | undefined;
   readonly #metrics: MapperMetrics;
   readonly #conditions: Conditions;
   readonly #judge = new Judge();
@@ -65,8 +67,9 @@ export class Publisher implements Component {
   #toldAtMs = Number.NEGATIVE_INFINITY;
   #recordedAtMs = 0;
 
-  constructor(context: ServiceContext, raw: RawRing, metrics: MapperMetrics) {
+  constructor(context: ServiceContext, raw: RawRing, metrics: MapperMetrics, traffic?: Traffic) {
     this.#context = context;
+    this.#traffic = traffic;
     this.#raw = raw;
     this.#metrics = metrics;
     this.#conditions = new Conditions(context);
@@ -129,6 +132,7 @@ export class Publisher implements Component {
       pops: this.#conditions.pops(desired),
       hard: (desired.room ?? defaultRoom).hard,
       costs: costsOf(plan),
+      ...demandOf(this.#traffic, nowMs),
       raw: (cells, wanted) => this.#raw.lookup(cells, wanted, sources, nowMs - limits.publish.rawMs),
       rolledBack: before.rolledBack,
       isReleased: this.#conditions.isReleased(),
@@ -267,6 +271,15 @@ export class Publisher implements Component {
       log.error({ ...entry, error: describeError(thrown) }, 'not in the audit log');
     });
   }
+}
+
+/** What cells ask for, where edges count it. */
+export function demandOf(traffic: Traffic | undefined, nowMs: number): Pick<JudgeInput, 'demandOf' | 'totalDemand'> {
+  if (traffic === undefined || traffic.cells === 0) return {};
+  return {
+    demandOf: (family, hi, lo) => traffic.rate(family, hi, lo, nowMs),
+    totalDemand: traffic.total(nowMs),
+  };
 }
 
 export function costsOf({ groups, pops }: MapPlan): Map<string, GroupCosts> {

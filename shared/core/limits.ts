@@ -335,6 +335,9 @@ export const limits = {
     startMs: 2_000,
   },
   edge: {
+    /** Client addresses whose requests are counted in half a minute, and cells that are told of: half a megabyte. */
+    clientsCounted: 65_536,
+    cellsTold: 20_000,
     headerBytes: 32 << 10,
     headers: 128,
     /** Idle client connection. */

@@ -4,7 +4,7 @@ import { limits } from '@ufes/core/limits.ts';
 import { LiveState, liveState } from '@ufes/core/live.ts';
 import { Judge, type PopNow } from '@ufes/core/steering/judge.ts';
 import { defaultRoom } from '@ufes/core/steering/room.ts';
-import { costsOf } from '@ufes/mapper/publisher.ts';
+import { costsOf, demandOf } from '@ufes/mapper/publisher.ts';
 import { RawRing } from '@ufes/mapper/raw.ts';
 import type { Publish } from './steering.ts';
 
@@ -28,13 +28,14 @@ export function judging(): Judging {
     raw,
     held: {},
     loads: undefined,
-    publish: (after, before, nowMs, { desired, fed, live }) => {
+    publish: (after, before, nowMs, { desired, fed, live, traffic, degradations }) => {
       if (before === undefined) return after;
       const pops = desired.pops.map(({ id, requestsPerSecond: capacity }, pop): [string, PopNow] => {
         const state = liveState(live, pop);
         const isOpen = state !== LiveState.down && state !== LiveState.draining;
         const load = self.loads?.[pop];
-        return [id, { isOpen, capacity, ...(load === undefined ? {} : { requestsPerSecond: load }) }];
+        const isDegraded = degradations.now.has(id);
+        return [id, { isOpen, isDegraded, capacity, ...(load === undefined ? {} : { requestsPerSecond: load }) }];
       });
       const { map, reasons } = judge.judge({
         before,
@@ -43,6 +44,7 @@ export function judging(): Judging {
         pops: new Map(pops),
         hard: (desired.room ?? defaultRoom).hard,
         costs: costsOf(fed.plan),
+        ...demandOf(traffic, nowMs),
         raw: (cells, wanted) => raw.lookup(cells, wanted, sources, nowMs - limits.publish.rawMs),
       });
       for (const { guard } of reasons) self.held[guard] = (self.held[guard] ?? 0) + 1;

@@ -7,6 +7,7 @@
  *     publish         what becomes of a map that was built; by default it goes into service
  *     choose(user)    what dns answers, client subnet told
  */
+
 import { type DesiredPop, type DesiredService, type DesiredState, groupKey } from '@ufes/core/desired.ts';
 import { createLive, type LiveView, liveBuffer } from '@ufes/core/live.ts';
 import type { Rng } from '@ufes/core/ports.ts';
@@ -14,15 +15,18 @@ import type { SampleRecord } from '@ufes/core/samples.ts';
 import { distanceKm } from '@ufes/core/steering/base.ts';
 import { SteeringBuild, sameRankings } from '@ufes/core/steering/build.ts';
 import { createDecision, decide } from '@ufes/core/steering/decide.ts';
+import { Degradations } from '@ufes/core/steering/degraded.ts';
 import type { Evidence } from '@ufes/core/steering/explanation.ts';
 import { findInterval, noPop, type SteeringMap } from '@ufes/core/steering/map.ts';
 import { geoKey, type PreparedService, prepareService } from '@ufes/core/steering/prepare.ts';
+import { noteEdgeTimed, stepDegraded } from '@ufes/mapper/degraded.ts';
 import { EvidenceTable } from '@ufes/mapper/evidence.ts';
 import { feedCell, sketchSamples } from '@ufes/mapper/feed.ts';
 import { distancePrior, groundFrom } from '@ufes/mapper/ground.ts';
 import { evidenceOf } from '@ufes/mapper/model.ts';
 import { planOf } from '@ufes/mapper/plan.ts';
 import type { RawRing } from '@ufes/mapper/raw.ts';
+import { Traffic } from '@ufes/mapper/traffic.ts';
 import { geoipOfWorld } from './geoip.ts';
 import { type PlannedPop, planTargets } from './targets.ts';
 import type { World } from './world.ts';
@@ -68,6 +72,9 @@ export class Steering {
   readonly aims: readonly Aim[];
   desired: DesiredState;
   readonly table = new EvidenceTable();
+  /** What edges count. */
+  readonly traffic = new Traffic();
+  readonly degradations = new Degradations();
   readonly live: LiveView = createLive(liveBuffer(8));
   inService: SteeringMap | undefined;
   /** Maps that went into service and rank otherwise than the one before. */
@@ -121,8 +128,16 @@ export class Steering {
     if (this.inService !== undefined) build.resume(this.inService);
   }
 
+  /** Requests of the seconds that end now, as edges count them. */
+  count(demand: (user: number) => number, seconds: number, nowMs: number): void {
+    for (const [user, { prefix }] of this.world.users.entries()) {
+      this.traffic.add(prefix, demand(user) * seconds, seconds, nowMs);
+    }
+  }
+
   fold(records: readonly SampleRecord[]): void {
     if (this.#raw !== undefined) for (const record of records) this.#raw.add(record);
+    for (const record of records) noteEdgeTimed(this.degradations, record);
     for (const prefix of this.table.apply(sketchSamples(this.table, records))) this.#changed.add(prefix);
   }
 
@@ -134,7 +149,10 @@ export class Steering {
       else this.#demoted.delete(text);
     }
     this.#changed.clear();
-    const built = this.#fed.build.build(nowMs, whole);
+    const { build: steering } = this.#fed;
+    this.traffic.forEach(nowMs, (family, hi, lo, rate) => steering.setRequests(family, hi, lo, rate));
+    stepDegraded(this.degradations, this.#fed, nowMs);
+    const built = steering.build(nowMs, whole);
     const accepted = this.#publish(built, this.inService, nowMs, this);
     if (accepted !== undefined) this.#serve(accepted);
     return built;

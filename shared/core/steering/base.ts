@@ -5,6 +5,7 @@
  * intervals of equal rankings. Depends on GeoIP, PoPs and the group alone, so it is made once and kept.
  */
 import type { Family } from '../ip.ts';
+import type { PopLimits } from './capacity.ts';
 import type { Prior } from './estimate.ts';
 import type { IntervalIndex } from './map.ts';
 import { Rows } from './rows.ts';
@@ -32,6 +33,8 @@ export interface GroupPlan {
   readonly policy: 'latency' | 'geo';
   /** Places in the order to use where nothing is known of the client. */
   readonly defaultOrder: readonly number[];
+  /** Requests a second by place, beside what all cells ask for; absent: there is room for everybody. */
+  readonly limits?: PopLimits;
 }
 
 /**

@@ -8,9 +8,11 @@
  *
  * Pure: time comes in as a number. The simulator runs this very code.
  */
+import { isLoopback, type Prefix } from '../ip.ts';
 import {
   type Base,
   buildBase,
+  distanceKm,
   exactPlaces,
   foldRanges,
   type GroupPlan,
@@ -21,10 +23,20 @@ import {
 } from './base.ts';
 import { CellTables } from './cell-table.ts';
 import { Cells } from './cells.ts';
-import { createEstimates, type Estimates, estimateCell, estimation, type Prior } from './estimate.ts';
+import {
+  type Beyond,
+  beyondOf,
+  createEstimates,
+  type Estimates,
+  estimateCell,
+  estimation,
+  type Prior,
+} from './estimate.ts';
+import { Fitted } from './fitted.ts';
 import { findInterval, type IntervalIndex, type MapGroup, noPop, type SteeringMap } from './map.ts';
 import { type PlaceGround, PlaceRankings } from './places.ts';
 import { type CellCosts, createCosts, RankStates } from './rank.ts';
+import { Requests } from './requests.ts';
 import { Rows } from './rows.ts';
 import { groupBy, metrosOf, SpotNumbers, spotRanges } from './spots.ts';
 import { Tiers } from './tiers.ts';
@@ -108,18 +120,24 @@ interface Group {
   readonly places: PlaceRankings | undefined;
   readonly states: RankStates;
   readonly costs: CellCosts;
+  /** What is changed of all that so that PoPs have room. */
+  readonly fitted: Fitted;
 }
 
 export class SteeringBuild {
   readonly input: BuildInput;
   readonly cells: Cells;
   readonly tiers: Tiers;
+  readonly requests = new Requests();
   readonly #groups: Group[];
   readonly #table: CellTables;
   readonly #scratch: Estimates;
   /** By map PoP number, 1: its estimate goes into the map. */
   readonly #shown: Uint8Array;
   #builtAtMs = 0;
+  /** By PoP, milliseconds; undefined: none is degraded. */
+  #beyond: Beyond | undefined;
+  #isAllDue = false;
 
   constructor(input: BuildInput, cells = new Cells(input.pops.length)) {
     this.input = input;
@@ -136,8 +154,33 @@ export class SteeringBuild {
         places: plan.policy === 'geo' ? undefined : placesOf(input, plan, base, this.tiers),
         states: new RankStates(plan.pops.length),
         costs: createCosts(plan.pops.length),
+        fitted: new Fitted(),
       };
     });
+  }
+
+  /** PoPs that are degraded (degraded.ts), by number, and by how much. Everything is looked at again. */
+  setDegraded(degraded: ReadonlyMap<number, number>): void {
+    this.#beyond = undefined;
+    if (degraded.size > 0) {
+      this.#beyond = new Float32Array(this.input.pops.length);
+      for (const [pop, ms] of degraded) this.#beyond[pop] = ms;
+    }
+    const { count } = this.input.ground.metros;
+    for (const { places } of this.#groups) {
+      if (places === undefined) continue;
+      places.beyond = this.#beyond;
+      places.update(Array.from({ length: count }, (_, metro) => metro));
+    }
+    this.#isAllDue = true;
+  }
+
+  /** What a cell asks for, requests a second; `hi` and `lo` are those of its prefix. */
+  setRequests(family: 4 | 6, hi: number, lo: number, perSecond: number): void {
+    this.requests.put(family, hi, lo, perSecond, () => ({
+      row: this.cells.rowOf(family, hi, lo),
+      spot: spotOf(this.input.ground, family, hi, lo),
+    }));
   }
 
   /**
@@ -165,15 +208,16 @@ export class SteeringBuild {
   /** Estimates and ranks what changed, or everything (`all`: time alone moves estimates too), and makes the map. */
   build(nowMs: number, all = false): SteeringMap {
     const { cells, input } = this;
-    const rows = this.#dueRows(all);
+    const rows = this.#dueRows(all || this.#isAllDue);
+    this.#isAllDue = false;
     this.#builtAtMs = nowMs;
     for (const { states } of this.#groups) states.reserve(cells.count);
     for (const row of rows) {
-      estimateCell(cells, row, this.tiers, nowMs, this.#scratch);
-      this.#shown.fill(0);
+      estimateCell(cells, row, this.tiers, nowMs, this.#scratch, this.#beyond);
       for (const group of this.#groups) this.#rank(group, row, nowMs);
-      this.#table.put(row, this.#scratch, this.#shown);
+      this.#put(row);
     }
+    this.#fit(nowMs);
     return {
       createdAtMs: nowMs,
       pops: input.pops,
@@ -187,16 +231,16 @@ export class SteeringBuild {
   /** A cell's estimates as of the last build. */
   estimates(row: number): Estimates {
     const estimates = createEstimates(this.cells.pops);
-    estimateCell(this.cells, row, this.tiers, this.#builtAtMs, estimates);
+    estimateCell(this.cells, row, this.tiers, this.#builtAtMs, estimates, this.#beyond);
     return estimates;
   }
 
   /** Map PoP numbers, best first, that a group gives a cell: by the map as last built, and by distance alone. */
   rankings(group: number, row: number): { readonly steered: Uint8Array; readonly geo: Uint8Array } {
     const owner = this.#groups[group]!;
-    const { plan, base, states } = owner;
+    const { plan, base } = owner;
     const geo = base.rows.row(this.#rowByDistance(base, row));
-    const steered = states.owned[row] === 1 ? states.ranking(row) : this.#baseRanking(owner, row);
+    const steered = this.#ranking(owner, row);
     const numbers = (ranking: Uint8Array) => ranking.map((place) => plan.pops[place]!);
     return { steered: numbers(steered), geo: numbers(geo) };
   }
@@ -211,12 +255,8 @@ export class SteeringBuild {
 
   /** Takes changed cells into what is believed of places, and ranks anew the places of which something else is believed. */
   #settleTiers(rows: Iterable<number>): void {
-    const { cells, tiers, input } = this;
-    const { asn } = input.ground.spots;
-    for (let row = tiers.placed; row < cells.count; row++) {
-      const spot = this.#spotOf(row);
-      tiers.place(row, cells.location[row]!, asn[spot] ?? 0, cells.aggregate[row]! >= 0);
-    }
+    const { tiers } = this;
+    this.#placeRows();
     for (const row of rows) tiers.touch(row);
     const told = tiers.update();
     if (told.size > 0) for (const { places } of this.#groups) places?.update(told);
@@ -227,14 +267,105 @@ export class SteeringBuild {
     if (plan.policy === 'geo') return;
     this.#fillCosts(plan, row, costs);
     const isDisputed = this.tiers.isDisputed(row);
-    const base = this.#baseRanking(group, row);
-    states.rank(row, base, costs, this.cells.samples[row]!, nowMs, isDisputed);
-    const ranking = states.owned[row] === 1 ? states.ranking(row) : base;
-    for (let i = 0; i < ranking.length && i < exactPlaces; i++) this.#shown[plan.pops[ranking[i]!]!] = 1;
+    states.rank(row, this.#baseRanking(group, row), costs, this.cells.samples[row]!, nowMs, isDisputed);
+  }
+
+  /** Puts the estimates at hand into the map's table: of the PoPs that were measured or come first. */
+  #put(row: number): void {
+    this.#shown.fill(0);
+    for (const group of this.#groups) {
+      const { plan } = group;
+      if (plan.policy === 'geo') continue;
+      const ranking = this.#ranking(group, row);
+      for (let i = 0; i < ranking.length && i < exactPlaces; i++) this.#shown[plan.pops[ranking[i]!]!] = 1;
+    }
+    this.#table.put(row, this.#scratch, this.#shown);
+  }
+
+  /** Gives PoPs no more than they can take. A cell without evidence that this moves becomes a row. */
+  #fit(nowMs: number): void {
+    const { cells, requests, tiers } = this;
+    if (requests.count === 0) return;
+    const changed = new Set<number>();
+    for (const group of this.#groups) {
+      const { limits } = group.plan;
+      if (limits === undefined || group.plan.policy === 'geo') continue;
+      const rows = group.fitted.update(this.#asking(group, nowMs), limits, (unit) => this.#rowFor(unit));
+      for (const row of rows) changed.add(row);
+    }
+    for (const { states } of this.#groups) states.reserve(cells.count);
+    this.#placeRows();
+    for (const row of changed) {
+      estimateCell(cells, row, tiers, nowMs, this.#scratch, this.#beyond);
+      this.#put(row);
+    }
+  }
+
+  #asking(group: Group, nowMs: number) {
+    const { requests, cells, tiers } = this;
+    const { plan, states, places, costs } = group;
+    const defaults = Uint8Array.from(plan.defaultOrder);
+    const isOwned = (row: number) => row >= 0 && states.owned[row] === 1;
+    return {
+      demand: requests.perSecond.subarray(0, requests.count),
+      width: plan.pops.length,
+      ranking: (unit: number): Uint8Array => {
+        const row = requests.row[unit]!;
+        if (isOwned(row)) return states.ranking(row);
+        const spot = requests.spot[unit]!;
+        return spot < 0 || places === undefined ? defaults : places.ranking(spot);
+      },
+      costs: (unit: number): Float64Array => {
+        const row = requests.row[unit]!;
+        const spot = requests.spot[unit]!;
+        if (row < 0 && spot >= 0) return places!.costs(spot);
+        if (row < 0) return costs.cost.fill(Number.NaN);
+        estimateCell(cells, row, tiers, nowMs, this.#scratch, this.#beyond);
+        this.#fillCosts(plan, row, costs);
+        return costs.cost;
+      },
+    };
+  }
+
+  #rowFor(unit: number): number {
+    const { requests, cells, input } = this;
+    const known = requests.row[unit]!;
+    if (known >= 0) return known;
+    const { places, spots, metros } = input.ground;
+    const [family, hi, lo] = [requests.family[unit] === 4 ? 4 : 6, requests.hi[unit]!, requests.lo[unit]!] as const;
+    const prefix: Prefix = { family, hi, lo, length: family === 4 ? 24 : 48 };
+    const spot = requests.spot[unit]!;
+    const location = spots.place[spot] ?? -1;
+    const km = input.pops.map((_, pop) => distanceKm(places, location, input.popVectors, pop));
+    const asn = spots.asn[spot] ?? 0;
+    const aggregate = isLoopback(prefix) || asn === 0 ? undefined : `${asn}|${metros.ofPlace[location]}`;
+    cells.add({ prefix, location, km: Float32Array.from(km), aggregate });
+    this.#placeRows();
+    return requests.row[unit]!;
+  }
+
+  /** Tells new rows to what looks them up by place or prefix. */
+  #placeRows(): void {
+    const { cells, tiers, requests, input } = this;
+    const { asn } = input.ground.spots;
+    for (let row = tiers.placed; row < cells.count; row++) {
+      const spot = this.#spotOf(row);
+      tiers.place(row, cells.location[row]!, asn[spot] ?? 0, cells.aggregate[row]! >= 0);
+      const unit = requests.find(cells.family[row] === 4 ? 4 : 6, cells.hi[row]!, cells.lo[row]!);
+      if (unit >= 0) requests.row[unit] = row;
+    }
+  }
+
+  /** Places in the group's candidates, best first, as the map has them. */
+  #ranking(group: Group, row: number): Uint8Array {
+    const { fitted, states } = group;
+    const changed = fitted.rows.get(row);
+    if (changed !== undefined) return changed;
+    return states.owned[row] === 1 ? states.ranking(row) : this.#baseRanking(group, row);
   }
 
   /** Bounds are those of own evidence where there is enough of it: a gain is judged by what was measured. */
-  #fillCosts(plan: GroupPlan, row: number, { cost, low, high, n }: CellCosts): void {
+  #fillCosts(plan: GroupPlan, row: number, { cost, low, high, n, degraded }: CellCosts): void {
     const estimates = this.#scratch;
     const measured = this.cells.ownOf(row);
     for (let place = 0; place < plan.pops.length; place++) {
@@ -242,9 +373,11 @@ export class SteeringBuild {
       const backbone = plan.backboneMs[place]!;
       n[place] = Math.round(estimates.n[pop]!);
       const own = n[place]! >= estimation.ownN;
+      const beyond = own ? beyondOf(this.cells, row, pop, this.#beyond) : 0;
       cost[place] = plan.k * estimates.ms[pop]! + backbone;
-      low[place] = plan.k * (own ? measured.low[pop]! : estimates.lowMs[pop]!) + backbone;
-      high[place] = plan.k * (own ? measured.high[pop]! : estimates.highMs[pop]!) + backbone;
+      low[place] = plan.k * (own ? measured.low[pop]! + beyond : estimates.lowMs[pop]!) + backbone;
+      high[place] = plan.k * (own ? measured.high[pop]! + beyond : estimates.highMs[pop]!) + backbone;
+      degraded[place] = (this.#beyond?.[pop] ?? 0) > 0 ? 1 : 0;
     }
   }
 
@@ -274,13 +407,16 @@ export class SteeringBuild {
     return group.rankings.subarray(at * group.width, (at + 1) * group.width);
   }
 
-  #mapGroup({ plan, base, places, states }: Group): MapGroup {
+  #mapGroup({ plan, base, places, states, fitted }: Group): MapGroup {
     const under = places?.index() ?? base;
     const rows = new Rows(plan.pops.length, under.rows);
     const index = (family: 4 | 6): IntervalIndex => {
       const ground = family === 4 ? under.v4 : under.v6;
-      const owned = this.cells.sorted(family).filter((row) => states.owned[row] === 1);
-      const rankings = owned.map((row) => rows.intern(withTail(states.ranking(row), base.tails)));
+      const changed = fitted.rows;
+      const owned = this.cells.sorted(family).filter((row) => states.owned[row] === 1 || changed.has(row));
+      const rankings = owned.map((row) =>
+        rows.intern(withTail(changed.get(row)?.slice() ?? states.ranking(row), base.tails)),
+      );
       return overlay(ground, this.cells, owned, rankings);
     };
     const [v4, v6] = [index(4), index(6)];

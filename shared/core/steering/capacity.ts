@@ -1,68 +1,175 @@
 /**
- * Room for everybody: cells are given to PoPs by deferred acceptance (Gale and Shapley 1962, with capacities).
+ * Room for everybody: units of demand are given to PoPs by deferred acceptance (Gale and Shapley 1962, with capacities).
  *
- *     each cell asks the PoPs of its ranking in turn; a PoP that is over its limit sends away the cells that lose least
- *     by going on to their next one; these ask there, until none is sent away
+ *     each unit asks the PoPs of its ranking in turn; a PoP that is over its limit sends away the units whose requests lose
+ *     least by going on to their next one; these ask there, until none is sent away
  *
- * The outcome is stable: no cell would rather be at a PoP that has room for it, or that holds a cell that would lose less.
- * A PoP that is full up to its soft limit takes no cell that loses next to nothing elsewhere; up to its hard one it takes
- * what would lose. Pure; demand and capacities come in any one unit.
+ * The outcome is stable: no unit would rather be at a PoP that has room for it, or that holds a unit that would lose less.
+ *
+ *     load   0 ──────────── soft ──────────── hard
+ *            holds all       holds who would    holds no more
+ *                            lose by leaving
+ *
+ * Only units at PoPs that are too full are looked at one by one: where everything fits, a run is two sums over all of them.
+ * Pure; demand and limits come in any one unit.
  */
+import { noPop } from './map.ts';
+
 export interface Asking {
-  /** By cell: what it asks for, requests a second. */
-  readonly demand: Float64Array;
-  /** By cell, `width` each: PoPs, best first. */
-  readonly rankings: Uint8Array;
+  /** By unit: what it asks for, requests a second. */
+  readonly demand: ArrayLike<number>;
+  /** PoPs in each ranking; their numbers are below it. */
   readonly width: number;
-  /** By cell and PoP, `pops` each: what it costs there, milliseconds; NaN: not known. */
-  readonly costs: Float32Array;
-  readonly pops: number;
+  /** PoPs, best first; valid until the next call. */
+  ranking(unit: number): Uint8Array;
+  /** By PoP, what a request of the unit costs there, milliseconds; NaN: not known. Valid until the next call. */
+  costs(unit: number): ArrayLike<number>;
+  /** First choice that the last fit gave it, `noPop` for its own: who was sent away stays away while it costs little. */
+  kept?(unit: number): number;
 }
 
-/** What one cell loses by leaving a PoP for the next one of its ranking. */
-function lossOf({ costs, pops, rankings, width }: Asking, cell: number, step: number): number {
-  if (step + 1 >= width) return Number.POSITIVE_INFINITY;
-  const at = (i: number) => costs[cell * pops + rankings[cell * width + i]!]!;
-  const loss = at(step + 1) - at(step);
-  return Number.isNaN(loss) ? 0 : Math.max(0, loss);
+/** By PoP. */
+export interface PopLimits {
+  readonly soft: ArrayLike<number>;
+  readonly hard: ArrayLike<number>;
 }
+
+export const fitting = {
+  /** What loses no more than both (of its cost) is sent away at the soft limit, and comes back for more than that. */
+  lossMs: 5,
+  lossShare: 0.1,
+};
+
+/** Sums of floats. */
+const rounding = 1e-9;
 
 /**
- * The step of its ranking at which each cell is let in. `limits` by PoP. A cell that no PoP of its ranking has room for
- * stays with its first: its answer must be something, and live shedding sees to the rest.
+ * The step of its ranking at which each unit is let in, by unit; of `units` alone, by their order, if given. Rankings are
+ * asked from step `from` on. A unit that no PoP has room for stays at `from`: its answer must be something, and live
+ * shedding sees to the rest.
  */
-export function assign(asking: Asking, limits: ArrayLike<number>, without = -1): Uint8Array {
-  const { demand, rankings, width, pops } = asking;
-  const steps = new Uint8Array(demand.length);
-  const held = Array.from({ length: pops }, () => new LeastFirst());
-  const load = new Float64Array(pops);
-  const asks: number[] = [];
-  for (let cell = demand.length - 1; cell >= 0; cell--) if (demand[cell]! > 0) asks.push(cell);
-  while (asks.length > 0) {
-    const cell = asks.pop()!;
-    while (steps[cell]! < width && rankings[cell * width + steps[cell]!] === without) steps[cell]!++;
-    if (steps[cell]! >= width) continue;
-    const pop = rankings[cell * width + steps[cell]!]!;
-    held[pop]!.push(cell, lossOf(asking, cell, steps[cell]!) / demand[cell]!);
-    load[pop]! += demand[cell]!;
-    while (load[pop]! > limits[pop]! && held[pop]!.size > 0) {
-      const spilled = held[pop]!.pop();
-      load[pop]! -= demand[spilled]!;
-      steps[spilled]!++;
-      asks.push(spilled);
-    }
-  }
-  for (let cell = 0; cell < steps.length; cell++) if (steps[cell]! >= width) steps[cell] = 0;
-  return steps;
+export function assign(asking: Asking, limits: PopLimits, from = 0, units?: Uint32Array): Uint8Array {
+  return new Assignment(asking, limits, from, units).run();
 }
 
-/** A heap of cells, the one with the least loss on top. */
+class Assignment {
+  readonly #asking: Asking;
+  readonly #limits: PopLimits;
+  readonly #from: number;
+  readonly #units: Uint32Array | undefined;
+  readonly #steps: Uint8Array;
+  /** PoP by unit; `noPop`: none has room. */
+  readonly #at: Uint8Array;
+  readonly #load: Float64Array;
+  /** Of PoPs that were too full once. */
+  readonly #held: (LeastFirst | undefined)[];
+  /** Those that were sent away and are to ask again. */
+  readonly #asks: number[] = [];
+
+  constructor(asking: Asking, limits: PopLimits, from: number, units: Uint32Array | undefined) {
+    const count = units?.length ?? asking.demand.length;
+    this.#asking = asking;
+    this.#limits = limits;
+    this.#from = from;
+    this.#units = units;
+    this.#steps = new Uint8Array(count).fill(from);
+    this.#at = new Uint8Array(count).fill(noPop);
+    this.#load = new Float64Array(asking.width);
+    this.#held = new Array(asking.width).fill(undefined);
+  }
+
+  run(): Uint8Array {
+    const { width } = this.#asking;
+    const count = this.#steps.length;
+    for (let i = 0; i < count; i++) {
+      const unit = this.#unit(i);
+      const demand = this.#asking.demand[unit]!;
+      const pop = demand > 0 ? (this.#asking.ranking(unit)[this.#from] ?? noPop) : noPop;
+      this.#at[i] = pop;
+      if (pop !== noPop) this.#load[pop]! += demand;
+    }
+    for (let pop = 0; pop < width; pop++) this.#sendAway(pop);
+    while (this.#asks.length > 0) this.#ask(this.#asks.pop()!);
+    return this.#steps;
+  }
+
+  #unit(i: number): number {
+    return this.#units === undefined ? i : this.#units[i]!;
+  }
+
+  #ask(i: number): void {
+    const unit = this.#unit(i);
+    const demand = this.#asking.demand[unit]!;
+    const step = this.#steps[i]!;
+    const pop = step < this.#asking.width ? this.#asking.ranking(unit)[step]! : noPop;
+    this.#at[i] = pop;
+    if (pop === noPop) {
+      this.#steps[i] = this.#from;
+      return;
+    }
+    this.#load[pop]! += demand;
+    const held = this.#held[pop];
+    if (held !== undefined) held.push(i, this.#lossOf(i, pop));
+    this.#sendAway(pop);
+  }
+
+  #sendAway(pop: number): void {
+    const [soft, hard] = [this.#limits.soft[pop]!, this.#limits.hard[pop]!];
+    if (this.#load[pop]! <= soft + rounding) return;
+    const held = this.#heldBy(pop);
+    while (held.size > 0 && this.#load[pop]! > soft + rounding) {
+      if (this.#load[pop]! <= hard + rounding && held.least() > 0) return;
+      const i = held.pop();
+      this.#load[pop]! -= this.#asking.demand[this.#unit(i)]!;
+      this.#steps[i]!++;
+      this.#asks.push(i);
+    }
+  }
+
+  #heldBy(pop: number): LeastFirst {
+    const known = this.#held[pop];
+    if (known !== undefined) return known;
+    const held = new LeastFirst();
+    this.#held[pop] = held;
+    for (let i = 0; i < this.#at.length; i++) if (this.#at[i] === pop) held.push(i, this.#lossOf(i, pop));
+    return held;
+  }
+
+  /**
+   * What each of its requests loses by going on, milliseconds; up to zero: next to nothing, all in all. What does not fit
+   * at all goes first.
+   */
+  #lossOf(i: number, pop: number): number {
+    const unit = this.#unit(i);
+    if (this.#asking.demand[unit]! > this.#limits.hard[pop]!) return Number.NEGATIVE_INFINITY;
+    const step = this.#steps[i]!;
+    const ranking = this.#asking.ranking(unit);
+    const next = step + 1 < this.#asking.width ? ranking[step + 1]! : noPop;
+    const best = ranking[this.#from]!;
+    if (next === noPop) return Number.POSITIVE_INFINITY;
+    const kept = this.#from === 0 ? (this.#asking.kept?.(unit) ?? noPop) : noPop;
+    const costs = this.#asking.costs(unit);
+    const little = Math.max(fitting.lossMs, fitting.lossShare * costs[best]!);
+    const loss = Math.max(0, costs[next]! - costs[pop]!);
+    // All that it would have lost then, less what is little: where that is not above zero it may go.
+    const beyond = costs[next]! - costs[best]! - little;
+    if (Number.isNaN(loss) || Number.isNaN(beyond)) return Number.NEGATIVE_INFINITY;
+    const stays = kept !== noPop && kept !== pop ? little : 0;
+    return beyond - stays <= 0 ? Math.min(0, loss - little - stays) : Math.max(Number.MIN_VALUE, loss - stays);
+  }
+}
+
+/** A heap of units, the one with the least loss on top. */
 class LeastFirst {
   readonly #cells: number[] = [];
   readonly #losses: number[] = [];
 
   get size(): number {
     return this.#cells.length;
+  }
+
+  least(): number {
+    return this.#losses[0]!;
   }
 
   push(cell: number, loss: number): void {
@@ -108,47 +215,53 @@ class LeastFirst {
 }
 
 /**
- * Puts rankings in an order that fits: first choices within `limits`, and for the loss of any one PoP the second choices
- * of its cells within the room that is left. Changes `asking.rankings`; true when anything moved.
+ * Rankings that fit: first choices within the limits, and for the loss of any one PoP the second choices of its units
+ * within hard limits. Those that differ from the unit's own, by unit.
  */
-export function fit(asking: Asking, limits: ArrayLike<number>): boolean {
-  const { demand, rankings, width, pops } = asking;
-  let moved = false;
-  const promote = (cell: number, from: number, to: number): void => {
-    if (from === to) return;
-    const at = cell * width;
-    const pop = rankings[at + from]!;
-    rankings.copyWithin(at + to + 1, at + to, at + from);
-    rankings[at + to] = pop;
-    moved = true;
+export function fit(asking: Asking, limits: PopLimits): Map<number, Uint8Array> {
+  const { demand, width } = asking;
+  const fitted = new Map<number, Uint8Array>();
+  const promote = (unit: number, from: number, to: number): void => {
+    const ranking = fitted.get(unit) ?? asking.ranking(unit).slice();
+    fitted.set(unit, ranking);
+    const pop = ranking[from]!;
+    ranking.copyWithin(to + 1, to, from);
+    ranking[to] = pop;
   };
   const steps = assign(asking, limits);
-  for (let cell = 0; cell < demand.length; cell++) promote(cell, steps[cell]!, 0);
-  const load = new Float64Array(pops);
-  for (let cell = 0; cell < demand.length; cell++) load[rankings[cell * width]!]! += demand[cell]!;
-  for (let lost = 0; lost < pops; lost++) {
-    const cells: number[] = [];
-    for (let cell = 0; cell < demand.length; cell++)
-      if (rankings[cell * width] === lost && demand[cell]! > 0) cells.push(cell);
-    if (cells.length === 0) continue;
-    const room = Float64Array.from(load, (of, pop) => Math.max(0, limits[pop]! - of));
-    const heirs = assign(subset(asking, cells), room, lost);
-    for (const [i, cell] of cells.entries()) if (heirs[i]! > 0) promote(cell, heirs[i]!, 1);
+  for (let unit = 0; unit < steps.length; unit++) if (steps[unit]! > 0) promote(unit, steps[unit]!, 0);
+  const after: Asking = { ...asking, demand, width, ranking: (unit) => fitted.get(unit) ?? asking.ranking(unit) };
+  const { first, load, heirs } = loadsOf(after);
+  for (let lost = 0; lost < width; lost++) {
+    const room = Float64Array.from(load, (of, pop) => (pop === lost ? 0 : Math.max(0, limits.hard[pop]! - of)));
+    if (room.every((free, pop) => pop === lost || heirs[lost * width + pop]! <= free + rounding)) continue;
+    const units = unitsOf(first, lost);
+    const next = assign(after, { soft: room, hard: room }, 1, units);
+    for (const [i, unit] of units.entries()) if (next[i]! > 1) promote(unit, next[i]!, 1);
   }
-  return moved;
+  return fitted;
 }
 
-function subset({ demand, rankings, costs, width, pops }: Asking, cells: readonly number[]): Asking {
-  const part = {
-    demand: Float64Array.from(cells, (cell) => demand[cell]!),
-    rankings: new Uint8Array(cells.length * width),
-    costs: new Float32Array(cells.length * pops),
-    width,
-    pops,
-  };
-  for (const [i, cell] of cells.entries()) {
-    part.rankings.set(rankings.subarray(cell * width, (cell + 1) * width), i * width);
-    part.costs.set(costs.subarray(cell * pops, (cell + 1) * pops), i * pops);
+/** First choices by unit, what each PoP carries, and by lost PoP what each other one then carries more. */
+function loadsOf({ demand, width, ranking }: Asking) {
+  const first = new Uint8Array(demand.length).fill(noPop);
+  const load = new Float64Array(width);
+  const heirs = new Float64Array(width * width);
+  for (let unit = 0; unit < demand.length; unit++) {
+    const of = demand[unit]!;
+    if (of <= 0) continue;
+    const row = ranking(unit);
+    first[unit] = row[0]!;
+    load[row[0]!]! += of;
+    if (width > 1) heirs[row[0]! * width + row[1]!]! += of;
   }
-  return part;
+  return { first, load, heirs };
+}
+
+function unitsOf(first: Uint8Array, pop: number): Uint32Array {
+  let count = 0;
+  for (const one of first) if (one === pop) count++;
+  const units = new Uint32Array(count);
+  for (let unit = 0, at = 0; unit < first.length; unit++) if (first[unit] === pop) units[at++] = unit;
+  return units;
 }

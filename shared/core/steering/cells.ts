@@ -104,6 +104,8 @@ export class Cells {
   /** Distances by place · pops + pop; cells of one location share a place. */
   km = new Float32Array(0);
   place = new Uint32Array(0);
+  /** row · 256 + PoP where samples of the last quarter of an hour are enough to speak for themselves. */
+  readonly speaking = new Set<number>();
   readonly #index = new CellIndex();
   readonly #places = new Map<number, number>();
   #placeCount = 0;

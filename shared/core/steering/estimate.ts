@@ -38,9 +38,12 @@ export const estimation = {
   /** Metros around that are taken in. */
   spatialPlaces: 8,
   /** Distance at which a metro counts half, kilometres; its weight across a border; the weight of the prior. */
-  spatialKm: 500,
+  spatialKm: 1_000,
   spatialBorder: 0.3,
-  spatialPrior: 0.1,
+  spatialPrior: 0.02,
+  /** What the residual to a PoP right beside another counts for that one, and the distance at which it counts half of it. */
+  kinShare: 0.5,
+  kinKm: 300,
   /** How far the true p25 may lie below that of one sample: milliseconds, and of the sample. */
   fewMs: 6,
   fewShare: 0.15,
@@ -77,15 +80,32 @@ export function createEstimates(pops: number): Estimates {
 export function statistic(
   sketch: Pick<Sketch, 'ranked' | 'recent'>,
   nowMs: number,
-): { readonly own: QuantileBounds; readonly demoted: boolean } {
+): { readonly own: QuantileBounds; readonly demoted: boolean; readonly speaks: boolean } {
   const whole = sketch.ranked();
   const recent = sketch.recent(nowMs);
-  const demoted = Math.round(recent.n) >= estimation.recentN && recent.lowMs > whole.ms;
-  return { own: demoted ? recent : whole, demoted };
+  const speaks = Math.round(recent.n) >= estimation.recentN;
+  const demoted = speaks && recent.lowMs > whole.ms;
+  return { own: demoted ? recent : whole, demoted, speaks };
+}
+
+/** By PoP: what its being degraded adds, milliseconds. */
+export type Beyond = Float32Array;
+
+/** What a PoP's being degraded adds to a cell's own measurements there: nothing where the last quarter of an hour speaks. */
+export function beyondOf(cells: Cells, row: number, pop: number, beyond: Beyond | undefined): number {
+  const ms = beyond?.[pop] ?? 0;
+  return ms === 0 || cells.speaking.has(row * 256 + pop) ? 0 : ms;
 }
 
 /** Estimates of a measured cell into `out`. */
-export function estimateCell(cells: Cells, row: number, tiers: Tiers, nowMs: number, out: Estimates): void {
+export function estimateCell(
+  cells: Cells,
+  row: number,
+  tiers: Tiers,
+  nowMs: number,
+  out: Estimates,
+  beyond?: Beyond,
+): void {
   const { pops } = cells;
   const own = cells.ownOf(row);
   const km = tiers.isDisputed(row) ? tiers.kmByNearest(own) : cells.km.subarray(cells.kmFrom(row));
@@ -99,6 +119,7 @@ export function estimateCell(cells: Cells, row: number, tiers: Tiers, nowMs: num
     out.n[pop] = samples;
     // Faded to nothing: what is left says no more than the coarser tiers.
     if (samples >= 0.5) blend(out, pop, samples, own.p25[pop]!, own.low[pop]!, own.high[pop]!);
+    raise(out, pop, beyondOf(cells, row, pop, beyond));
   }
 }
 
@@ -124,8 +145,25 @@ export function medianOf(values: readonly number[]): number {
 }
 
 /** Estimates of a place without evidence of its own. `km` by PoP; `metro` -1 and `asn` 0 for none. */
-export function estimatePlace(km: Float32Array, metro: number, asn: number, tiers: Tiers, out: Estimates): void {
-  for (let pop = 0; pop < km.length; pop++) tiers.estimate(metro, asn, km[pop]!, pop, undefined, out);
+export function estimatePlace(
+  km: Float32Array,
+  metro: number,
+  asn: number,
+  tiers: Tiers,
+  out: Estimates,
+  beyond?: Beyond,
+): void {
+  for (let pop = 0; pop < km.length; pop++) {
+    tiers.estimate(metro, asn, km[pop]!, pop, undefined, out);
+    raise(out, pop, beyond?.[pop] ?? 0);
+  }
+}
+
+function raise(out: Estimates, pop: number, ms: number): void {
+  if (ms === 0) return;
+  out.ms[pop]! += ms;
+  out.lowMs[pop]! += ms;
+  out.highMs[pop]! += ms;
 }
 
 /** Takes a cell's own evidence into the estimate. A bound that few samples cannot give is drawn from the coarser one. */

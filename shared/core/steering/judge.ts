@@ -57,6 +57,8 @@ export interface JudgeInput {
   readonly costs?: ReadonlyMap<string, GroupCosts>;
   /** Of a cell; absent or undefined: by the samples in the maps. */
   readonly demandOf?: (family: 4 | 6, hi: number, lo: number) => number | undefined;
+  /** Of all cells, also of those that the maps do not list; absent: these are all. */
+  readonly totalDemand?: number;
   /** Looks raw samples of some cells (1 in `wanted`) up. */
   readonly raw?: (cells: JudgedCells, wanted: Uint8Array) => RawLookup;
   /** What an operator rolled back to, until they release it. */
@@ -253,7 +255,8 @@ class Scene {
     const groups = input.after.groups.filter(
       (group) => isSteered(group) && input.before.groups.some(({ key }) => key === group.key),
     ).length;
-    this.#total = Math.max(1e-9, groups * this.#demand.reduce((sum, one) => sum + one, 0));
+    const all = input.totalDemand ?? this.#demand.reduce((sum, one) => sum + one, 0);
+    this.#total = Math.max(1e-9, groups * all);
     const wanted = new Uint8Array(cells.count);
     for (const { cell } of moves) wanted[cell] = 1;
     this.#wanted = wanted;

@@ -9,7 +9,7 @@
  * Only the seats of metros of which something else is believed are ranked anew.
  */
 import { distanceKm, type GroupPlan, IntervalList, type PlaceRanges, withTail } from './base.ts';
-import { createEstimates, type Estimates, estimatePlace } from './estimate.ts';
+import { type Beyond, createEstimates, type Estimates, estimatePlace } from './estimate.ts';
 import type { IntervalIndex } from './map.ts';
 import { Rows } from './rows.ts';
 import type { Metros, Spots } from './spots.ts';
@@ -19,6 +19,8 @@ export const placing = {
   /** A seat leaves its first choice for a gain beyond both, of that one's cost. */
   gainMs: 5,
   gainShare: 0.1,
+  /** Share of what one measured cell alone could move two costs by that a gain must be beyond. */
+  slackShare: 1,
 };
 
 export interface PlaceGround {
@@ -46,6 +48,10 @@ export class PlaceRankings {
   readonly #km: Float32Array;
   readonly #isMeasured: Uint8Array;
   readonly #costs: Float64Array;
+  /** How far one measured cell alone could move each cost. */
+  readonly #slack: Float64Array;
+  /** By PoP; set before `update` is called for all metros. */
+  beyond: Beyond | undefined;
   #index: { readonly rows: Rows; readonly v4: IntervalIndex; readonly v6: IntervalIndex } | undefined;
 
   /** `byDistance`: the ranking of a place that evidence says nothing of. */
@@ -73,6 +79,7 @@ export class PlaceRankings {
     this.#isMeasured = new Uint8Array(this.#seats);
     this.#km = new Float32Array(this.#seats * pops);
     this.#costs = new Float64Array(this.#width);
+    this.#slack = new Float64Array(this.#width);
   }
 
   /** Ranks what lies in these metros anew. True when a ranking changed. */
@@ -121,6 +128,20 @@ export class PlaceRankings {
     return this.#index;
   }
 
+  /** What a request from there costs by place in the group's candidates, milliseconds; valid until the next call. */
+  costs(spot: number): Float64Array {
+    const { place, asn } = this.#ground.spots;
+    this.#fillCosts(place[spot]!, asn[spot]!);
+    return this.#costs;
+  }
+
+  #fillCosts(place: number, asn: number): void {
+    const { pops, k, backboneMs } = this.#plan;
+    const km = this.#kmFrom(place);
+    estimatePlace(km, this.#ground.metros.ofPlace[place]!, asn, this.#tiers, this.#estimates, this.beyond);
+    for (let i = 0; i < pops.length; i++) this.#costs[i] = k * this.#estimates.ms[pops[i]!]! + backboneMs[i]!;
+  }
+
   #row(seat: number): Uint8Array {
     return this.#rankings.subarray(seat * this.#width, (seat + 1) * this.#width);
   }
@@ -162,14 +183,15 @@ export class PlaceRankings {
 
   /** True when the seat's ranking changed. */
   #rank(seat: number, place: number, asn: number): boolean {
-    const { pops, k, backboneMs } = this.#plan;
-    const km = this.#kmFrom(place);
-    estimatePlace(km, this.#ground.metros.ofPlace[place]!, asn, this.#tiers, this.#estimates);
-    for (let i = 0; i < pops.length; i++) this.#costs[i] = k * this.#estimates.ms[pops[i]!]! + backboneMs[i]!;
+    this.#fillCosts(place, asn);
+    const { pops, k } = this.#plan;
+    const metro = this.#ground.metros.ofPlace[place]!;
+    for (let i = 0; i < pops.length; i++)
+      this.#slack[i] = placing.slackShare * k * this.#tiers.slackMs(metro, asn, pops[i]!);
     const row = this.#row(seat);
     const before = row.slice();
     const nearest = this.#byDistance(place)[0]!;
-    arrange(row, this.#costs, nearest);
+    arrange(row, this.#costs, nearest, this.#slack);
     withTail(row, this.#tails);
     for (let i = 0; i < row.length; i++) if (row[i] !== before[i]) return true;
     return false;
@@ -177,15 +199,24 @@ export class PlaceRankings {
 }
 
 /**
- * Puts a ranking in order where the gain is beyond the margin. One that left the nearest PoP goes back to that when it
- * gains nothing any more. In place.
+ * Puts a ranking in order where the gain is beyond the margin, and beyond what one measured cell alone could make of it
+ * (`slack` of both costs): no cell moves another. One that left the nearest PoP goes back to that when it gains nothing
+ * any more. In place.
  */
-export function arrange(ranking: Uint8Array, costs: Float64Array, nearest: number): void {
-  if (ranking[0] !== nearest && costs[nearest]! <= costs[ranking[0]!]!) moveUp(ranking, ranking.indexOf(nearest), 0);
+export function arrange(ranking: Uint8Array, costs: Float64Array, nearest: number, slack?: Float64Array): void {
+  const slackOf = (a: number, b: number) => (slack === undefined ? 0 : slack[a]! + slack[b]!);
+  const first = ranking[0]!;
+  const loss = costs[first]! - costs[nearest]!;
+  if (first !== nearest && loss >= slackOf(first, nearest)) moveUp(ranking, ranking.indexOf(nearest), 0);
   for (let end = 1; end < ranking.length; end++) {
-    const own = costs[ranking[end]!]!;
+    const own = ranking[end]!;
     let at = end;
-    while (at > 0 && beyondMargin(costs[ranking[at - 1]!]! - own, costs[ranking[at - 1]!]!)) at--;
+    while (at > 0) {
+      const above = ranking[at - 1]!;
+      const gain = costs[above]! - costs[own]!;
+      if (!beyondMargin(gain - slackOf(above, own), costs[above]!)) break;
+      at--;
+    }
     moveUp(ranking, end, at);
   }
 }

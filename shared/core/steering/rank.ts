@@ -34,11 +34,13 @@ export interface CellCosts {
   readonly high: Float64Array;
   /** Own effective n, rounded. */
   readonly n: Float64Array;
+  /** 1: the PoP is degraded, and that is in its cost. */
+  readonly degraded: Uint8Array;
 }
 
 export function createCosts(width: number): CellCosts {
   const column = () => new Float64Array(width);
-  return { cost: column(), low: column(), high: column(), n: column() };
+  return { cost: column(), low: column(), high: column(), n: column(), degraded: new Uint8Array(width) };
 }
 
 /** Rankings that rest on own evidence, by cell row. Rankings list places in the group's candidates, best first. */
@@ -126,6 +128,7 @@ export class RankStates {
   /** Counts this build for or against the challenger. */
   #mayMove(row: number, incumbent: number, costs: CellCosts, samples: number, nowMs: number): boolean {
     const best = cheapest(costs, noPop);
+    if (this.#mustMove(row, best, incumbent, costs)) return true;
     const wins =
       best !== noPop &&
       best !== incumbent &&
@@ -145,6 +148,13 @@ export class RankStates {
       this.#samples[row] = samples;
     }
     return this.#confirmed[row]! >= stabilisation.builds && nowMs - this.#sinceMs[row]! >= stabilisation.dwellMs;
+  }
+
+  /** What became slow for everybody is left at once, for the best that is known. */
+  #mustMove(row: number, best: number, incumbent: number, { cost, degraded }: CellCosts): boolean {
+    if (degraded[incumbent] !== 1 || best === noPop || best === incumbent) return false;
+    this.#challenger[row] = best;
+    return beyondMargin(cost[incumbent]! - cost[best]!, cost[incumbent]!);
   }
 
   #forget(row: number): void {

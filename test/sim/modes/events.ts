@@ -99,8 +99,13 @@ class Stage {
     const { beaconsPerDay, beacons } = options;
     this.#clock = new Clock({ steering: this.#steering, measured, beaconsPerDay, beacons, seed }, startMs);
     for (let pop = 0; pop < world.pops; pop++) this.#setState(pop, LiveState.up);
-    this.#clock.advance(dayMs, () => {}, warmBuildMs);
     this.#surge = new Float64Array(world.users.length).fill(1);
+    this.#steering.count((user) => this.#demand(user), warmBuildMs / 1000, startMs);
+    this.#clock.advance(
+      dayMs,
+      (now) => this.#steering.count((user) => this.#demand(user), warmBuildMs / 1000, now),
+      warmBuildMs,
+    );
     this.#resolvers = new Resolvers(this.#steering, this.#clock.nowMs, seededRng(`${seed}/resolvers`));
     this.#run(10 * minuteMs, () => {});
     const loads = this.#resolvers.loads((user) => this.#demand(user));
@@ -187,6 +192,9 @@ class Stage {
       for (const [pop, load] of loads.entries()) {
         this.#room.observe(this.#world.popIds[pop]!, load / this.#capacity[pop]!, nowMs);
       }
+    }
+    if (nowMs % limits.dns.feedbackMs === 0) {
+      this.#steering.count((user) => this.#demand(user), limits.dns.feedbackMs / 1000, nowMs);
     }
     this.#room.step(nowMs, room);
     setTimes(

@@ -101,6 +101,7 @@ export function createNodePlane(options: NodePlaneOptions): DataPlane {
       draining = value;
     },
     stats: () => ({ listeners: listeners.stats(), origins: origins.stats(), inFlight, requests: recorder.requests }),
+    takeClients: () => recorder.takeClients(),
     probeJoins: () => [...joins.slice(nextJoin), ...joins.slice(0, nextJoin)],
     onListening(fn) {
       onListening = fn;

@@ -24,6 +24,7 @@ export interface Recorder {
   record(outcome: Outcome): void;
   refusedByParser(reason: Reason): void;
   readonly requests: number;
+  takeClients(): ReadonlyMap<string, number>;
 }
 
 const buckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
@@ -52,12 +53,14 @@ export function createRecorder(registry: Registry, log: Log, inFlight: () => num
     },
   });
   let requests = 0;
+  let clients = new Map<string, number>();
   return {
     get requests() {
       return requests;
     },
     record(outcome) {
       requests++;
+      count(clients, outcome.exchange.connection.address);
       const { exchange, status, timing, reason } = outcome;
       answers.inc({ class: `${Math.floor(status / 100)}xx`, http: exchange.httpVersion, reason });
       for (const phase of phases) {
@@ -66,11 +69,22 @@ export function createRecorder(registry: Registry, log: Log, inFlight: () => num
       }
       if (reason !== '' || requests % limits.edge.accessLogEvery === 1) log.debug(accessLine(outcome), 'request');
     },
+    takeClients() {
+      const taken = clients;
+      clients = new Map();
+      return taken;
+    },
     refusedByParser(reason) {
       requests++;
       answers.inc({ class: `${Math.floor(reasons[reason][0] / 100)}xx`, http: '1.1', reason });
     },
   };
+}
+
+function count(clients: Map<string, number>, address: string): void {
+  const known = clients.get(address);
+  if (known !== undefined) clients.set(address, known + 1);
+  else if (clients.size < limits.edge.clientsCounted) clients.set(address, 1);
 }
 
 function accessLine(outcome: Outcome): object {

@@ -1,0 +1,83 @@
+import { describe, expect, test } from 'vitest';
+import { findInterval, type SteeringMap } from './map.ts';
+import { addCell, latencyGroup, measured, pops, prefix, ranges4, ranges6, worldBuild } from './testing.ts';
+
+const nowMs = 1_764_000_000_000;
+const [iad, lon, sin] = pops.map((_, pop) => pop) as [number, number, number];
+
+/** 10.0.0.0/8 in London; PoPs take so many requests a second. */
+function world(hard: readonly number[]) {
+  const limits = { soft: hard.map((of) => 0.8 * of), hard };
+  const v4 = ranges4([
+    [0, -1],
+    [0x0a000000, 0],
+    [0x0b000000, -1],
+  ]);
+  return worldBuild(v4, ranges6([[0, 0, -1]]), [{ ...latencyGroup, limits }]);
+}
+
+function firstOf(map: SteeringMap, text: string, place = 0): number {
+  const { family, hi, lo } = prefix(text);
+  const { v4, v6, rankings, width } = map.groups[0]!;
+  const index = family === 4 ? v4 : v6;
+  return rankings[index.ranking[findInterval(index, hi, lo)]! * width + place]!;
+}
+
+const cells = Array.from({ length: 10 }, (_, i) => `10.0.${i}.0/24`);
+const ask = (build: ReturnType<typeof world>, perSecond: number) => {
+  for (const text of cells) {
+    const { family, hi, lo } = prefix(text);
+    build.setRequests(family, hi, lo, perSecond);
+  }
+};
+const at = (map: SteeringMap, pop: number) => cells.filter((text) => firstOf(map, text) === pop).length;
+
+describe('a build', () => {
+  test('gives a PoP no more than it can take, of cells that are not measured too', () => {
+    const build = world([1000, 60, 1000]);
+    expect(at(build.build(nowMs, true), lon)).toBe(10);
+    ask(build, 10);
+    const map = build.build(nowMs + 1_000);
+    expect(at(map, lon)).toBe(6);
+    expect(at(map, iad)).toBe(4);
+    // What moved is a cell of the map: the judge sees it.
+    expect(map.cells.v4.length).toBeGreaterThanOrEqual(4);
+    // The rest of London goes on as it did.
+    expect(firstOf(map, '10.9.0.0/24')).toBe(lon);
+  });
+
+  test('keeps those away who were sent away, and brings them back when there is room', () => {
+    const build = world([1000, 60, 1000]);
+    ask(build, 10);
+    const before = build.build(nowMs, true);
+    const away = cells.filter((text) => firstOf(before, text) !== lon);
+    const row = addCell(build, cells[9]!);
+    build.cells.setOwn(row, lon, measured(30, 30), nowMs / 1000);
+    const again = build.build(nowMs + 60_000, true);
+    expect(cells.filter((text) => firstOf(again, text) !== lon)).toEqual(away);
+    ask(build, 1);
+    expect(at(build.build(nowMs + 120_000), lon)).toBe(10);
+  });
+
+  test('sends away what was measured to lose least', () => {
+    const build = world([1000, 90, 1000]);
+    ask(build, 10);
+    for (const [i, text] of cells.entries()) {
+      const row = addCell(build, text);
+      build.cells.setOwn(row, lon, measured(20, 30), nowMs / 1000);
+      build.cells.setOwn(row, iad, measured(i === 4 ? 60 : 150, 30), nowMs / 1000);
+    }
+    const map = build.build(nowMs, true);
+    expect(cells.filter((text) => firstOf(map, text) === iad)).toEqual([cells[4]]);
+  });
+
+  test('leaves room for the loss of a PoP: second choices are spread over the others', () => {
+    const build = world([70, 110, 70]);
+    ask(build, 10);
+    const map = build.build(nowMs, true);
+    expect(at(map, lon)).toBe(10);
+    const second = (pop: number) => cells.filter((text) => firstOf(map, text, 1) === pop).length;
+    expect(second(iad)).toBe(7);
+    expect(second(sin)).toBe(3);
+  });
+});
