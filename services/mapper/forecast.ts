@@ -3,6 +3,7 @@
  * it, and both are decided by (core/steering/plan.ts). Of many prefixes every n-th is taken, so that the mapper goes on
  * mapping. Demand is what beacons say, which are a sample of page views.
  */
+import { formatPrefix } from '@ufes/core/ip.ts';
 import { limits } from '@ufes/core/limits.ts';
 import { LiveState } from '@ufes/core/live.ts';
 import { SteeringBuild } from '@ufes/core/steering/build.ts';
@@ -65,7 +66,7 @@ export function forecast(input: ForecastInput, proposal: Proposal): Forecast {
     costs: costsOf(next.plan),
     states: statesOf(input.pops, proposal),
   };
-  const clients = clientsOf(next, fed, step);
+  const clients = clientsOf(input, next, step);
   const judged = step > 1 || inService === undefined ? undefined : judge(input, proposal, next, map);
   return {
     prediction: predict({
@@ -95,7 +96,7 @@ export function rescore(
   };
   const states = statesOf(input.pops, { drained: [] });
   const after: PlanSide = { desired, map: inService, costs: costsOf(fed.plan), states };
-  const clients = clientsOf(fed, fed, Math.max(1, Math.ceil(table.prefixes / limits.plan.prefixes)));
+  const clients = clientsOf(input, fed, Math.max(1, Math.ceil(table.prefixes / limits.plan.prefixes)));
   const requestsPerSecond = toldLoads(input.pops);
   return predict({ before, after, clients, nowMs, requestsPerSecond, keeps: input.keeps });
 }
@@ -158,13 +159,13 @@ function judge(
 }
 
 /** Cells of the proposal's build; round trips to PoPs that it has no more are those of the current one. */
-function clientsOf(next: Fed, fed: Fed, step: number): PlanClients {
+function clientsOf({ fed, table, nowMs }: ForecastInput, next: Fed, step: number): PlanClients {
   const { cells } = next.build;
   // A build of its own holds every n-th prefix already.
   const every = next === fed ? step : 1;
   const rows = Uint32Array.from({ length: Math.ceil(cells.count / every) }, (_, i) => i * every);
   const ids = [...new Set([...next.plan.pops, ...fed.plan.pops])];
-  const estimates = estimatesOf(next, fed, rows, ids);
+  const ms = estimatesOf(next, fed, rows, ids);
   const numbers = new Map(ids.map((id, number) => [id, number]));
   const { country } = next.geoip.locations;
   return {
@@ -172,12 +173,12 @@ function clientsOf(next: Fed, fed: Fed, step: number): PlanClients {
     family: column(cells.family, rows),
     hi: column(cells.hi, rows),
     lo: column(cells.lo, rows),
-    demand: estimates.demand,
+    demand: Float64Array.from(rows, (row) => demandOf(table, fed.plan.sources, cells, row, nowMs)),
     country: (client) => {
       const location = cells.location[rows[client]!]!;
       return location < 0 ? '' : countryText(country[location]!);
     },
-    clientMs: (client, pop) => estimates.ms[client * ids.length + (numbers.get(pop) ?? -1)] ?? Number.NaN,
+    clientMs: (client, pop) => ms[client * ids.length + (numbers.get(pop) ?? -1)] ?? Number.NaN,
   };
 }
 
@@ -185,13 +186,28 @@ function column(values: Uint8Array | Uint32Array, rows: Uint32Array): Uint32Arra
   return rows.map((row) => values[row]!);
 }
 
-/** Demand is the effective number of samples, decayed: that of about the last day. */
-function estimatesOf(next: Fed, fed: Fed, rows: Uint32Array, ids: readonly string[]) {
+/**
+ * Effective samples at all PoPs, those that are no more too, decayed: what beacons say of about the last day. A cell that was
+ * measured at a PoP that goes has no less demand for that.
+ */
+function demandOf(table: EvidenceTable, sources: readonly string[], cells: Cells, row: number, nowMs: number): number {
+  const family = cells.family[row] === 4 ? 4 : 6;
+  const text = formatPrefix({ family, hi: cells.hi[row]!, lo: cells.lo[row]!, length: family === 4 ? 24 : 48 });
+  const number = table.numberOf(text);
+  let samples = 0;
+  if (number < 0) return samples;
+  table.forEach(number, (entry) => {
+    const { target, source } = table.rests[entry.rest]!;
+    if (target.startsWith('pop:') && sources.includes(source)) samples += table.read(entry).effectiveN(nowMs);
+  });
+  return samples;
+}
+
+/** Row by row: round trips by number in `ids`, milliseconds. */
+function estimatesOf(next: Fed, fed: Fed, rows: Uint32Array, ids: readonly string[]): Float32Array {
   const ms = new Float32Array(rows.length * ids.length).fill(Number.NaN);
-  const demand = new Float64Array(rows.length);
   for (const [client, row] of rows.entries()) {
     const own = next.build.estimates(row);
-    for (const n of own.n) demand[client]! += n;
     for (const [pop, id] of next.plan.pops.entries()) ms[client * ids.length + ids.indexOf(id)] = own.ms[pop]!;
     if (next === fed) continue;
     const old = sameCell(next.build.cells, row, fed.build.cells);
@@ -201,7 +217,7 @@ function estimatesOf(next: Fed, fed: Fed, rows: Uint32Array, ids: readonly strin
       if (!next.plan.pops.includes(id)) ms[client * ids.length + ids.indexOf(id)] = then.ms[pop]!;
     }
   }
-  return { ms, demand };
+  return ms;
 }
 
 function sameCell(cells: Cells, row: number, others: Cells): number {
