@@ -8,6 +8,7 @@ import { day } from './modes/day.ts';
 import { events } from './modes/events.ts';
 import { gain } from './modes/gain.ts';
 import { geoip } from './modes/geoip.ts';
+import { plan } from './modes/plan.ts';
 import { poison } from './modes/poison.ts';
 import { type Options, readOptions, usage } from './options.ts';
 import { withSettings } from './parameters.ts';
@@ -19,6 +20,7 @@ const modes: Readonly<Record<string, (options: Options) => ModeResult>> = {
   events,
   geoip,
   poison,
+  plan,
 };
 
 export function run(options: Options): ModeResult[] {
@@ -35,6 +37,11 @@ function keep(folder: string, { mode, verdicts, figures, plots }: ModeResult, co
   for (const [of, svg] of Object.entries(plots)) writeFileSync(join(folder, `${name}-${of}.svg`), svg);
 }
 
+/** Where a file lay on one machine is no news to another. */
+function fileName(arg: string): string {
+  return arg.slice(arg.lastIndexOf('/') + 1);
+}
+
 function rounded(_key: string, value: unknown): unknown {
   return typeof value === 'number' && !Number.isInteger(value) ? Number(value.toPrecision(6)) : value;
 }
@@ -49,7 +56,8 @@ function main(args: readonly string[]): void {
     const options = readOptions(args);
     for (const result of run(options)) {
       console.log(`\n== ${result.mode}\n\n${result.text}`);
-      if (options.out !== undefined) keep(options.out, result, `npm run sim -- ${args.join(' ')}`, options);
+      if (options.out !== undefined)
+        keep(options.out, result, `npm run sim -- ${args.map(fileName).join(' ')}`, options);
     }
     console.log(`\n${((performance.now() - started) / 1000).toFixed(1)} s`);
   } catch (thrown) {

@@ -16,6 +16,7 @@ export const usage = `npm run sim -- MODE [options]
   events     loss of a PoP, a step of +100 ms, overload
   geoip      prefixes that GeoIP places more than 2,000 km wrong
   poison     clients that lie about their round trips
+  plan       what a plan says of random changes, against what then happens
   all        every one of them
 
   --seed S             default 1; draws are S/0, S/1, …
@@ -23,10 +24,10 @@ export const usage = `npm run sim -- MODE [options]
   --pops N             PoPs a world, default 20; with --matrix also their ids: a,b,c
   --prefixes N         default 1,000 a draw, 10,000 by the clock
   --beacons N          a day and measured prefix, default 30
-  --measured SHARE     of prefixes, default 0.3
+  --measured SHARE     of prefixes, default 0.3 (plan: 1, and beacons are a sample of demand)
   --held-out SHARE     of cities, default 0.25
   --kind K             browser or edge: who times
-  --plan P             map (core/steering/targets.ts) or probe (services/probe/plan.ts)
+  --plan P             map (test/sim/targets.ts) or probe (services/probe/plan.ts)
   --n A,B              poison: samples a day and PoP of a prefix that lies, default 20,30,100,300
   --origins A,B        cities, or places of the matrix: costs with a backbone leg, k = 1 and 3
   --matrix FILE        source,destination,min,… in milliseconds; the smaller direction of a pair counts
@@ -53,7 +54,7 @@ export interface Options {
   readonly out: string | undefined;
 }
 
-const modes = ['gain', 'ablation', 'day', 'events', 'geoip', 'poison', 'all'];
+const modes = ['gain', 'ablation', 'day', 'events', 'geoip', 'poison', 'plan', 'all'];
 
 /** Throws InputError for what it cannot do. */
 export function readOptions(args: readonly string[]): Options {
@@ -83,7 +84,7 @@ export function readOptions(args: readonly string[]): Options {
     pops: counted ? (number('pops', 2, 250) ?? 20) : ids,
     prefixes: number('prefixes', 1, 1_000_000),
     beaconsPerDay: number('beacons', 0, 10_000) ?? 30,
-    measured: number('measured', 0, 1) ?? 0.3,
+    measured: number('measured', 0, 1) ?? (mode === 'plan' ? 1 : 0.3),
     heldOut: number('held-out', 0, 1) ?? 0.25,
     beacons: {
       kind: oneOf<SampleKind>('--kind', values.kind ?? 'browser', ['browser', 'edge']),

@@ -88,7 +88,7 @@ test('constants are set for a run and put back, also after a failure', () => {
   expect(() => readSettings(['stabilisation.nothing=1'])).toThrow('no such constant');
 });
 
-test.each(['gain', 'ablation', 'geoip', 'poison', 'day', 'events'])('%s runs and tells figures', (mode) => {
+test.each(['gain', 'ablation', 'geoip', 'poison', 'day', 'events', 'plan'])('%s runs and tells figures', (mode) => {
   const options = readOptions([
     mode,
     '--draws',
@@ -106,6 +106,17 @@ test.each(['gain', 'ablation', 'geoip', 'poison', 'day', 'events'])('%s runs and
   expect(result!.text.length).toBeGreaterThan(100);
   expect(JSON.stringify(result!.figures)).not.toContain('null');
 });
+
+test('a plan says what then happens', () => {
+  const [result] = run(readOptions(['plan', '--draws', '1', '--prefixes', '300', '--pops', '10', '--seed', '2']));
+  const { changes, errors } = result!.figures as {
+    readonly changes: number;
+    readonly errors: Record<'moved' | 'mean', { readonly mean: number }>;
+  };
+  expect(changes).toBe(5);
+  expect(errors.moved.mean).toBeLessThan(0.02);
+  expect(errors.mean.mean).toBeLessThan(0.05);
+}, 60_000);
 
 test('what cannot be done is said', () => {
   expect(() => readOptions(['fly'])).toThrow('"fly" is no mode');

@@ -1,0 +1,348 @@
+/**
+ * Whether `ufes plan` tells what then happens: random changes of a configuration, each predicted from evidence, then made,
+ * and half an hour later compared with what resolvers hold and with what is true.
+ *
+ * Every page view is as likely to send a beacon, so that beacons are a sample of demand; all prefixes have some. Answers
+ * are held by resolvers, and load comes back as room, as in `events`.
+ */
+import type { DesiredState } from '@ufes/core/desired.ts';
+import { limits } from '@ufes/core/limits.ts';
+import { LiveState, setLive, setRoom, setTimes, weekOf } from '@ufes/core/live.ts';
+import type { Rng } from '@ufes/core/ports.ts';
+import { seededRng } from '@ufes/core/seeded.ts';
+import type { PopNow } from '@ufes/core/steering/judge.ts';
+import { defaultRoom, RoomShares } from '@ufes/core/steering/room.ts';
+import { type Forecast, forecast } from '@ufes/mapper/forecast.ts';
+import { drawMeasured } from '../beacons.ts';
+import { Clock } from '../clock.ts';
+import { pick } from '../draw.ts';
+import { dayMs, startMs } from '../draws.ts';
+import type { ModeResult } from '../mode.ts';
+import { type Options, worldOf } from '../options.ts';
+import { Truth } from '../policies.ts';
+import { atMost, mean, percent, quantile, table, type Verdict, verdictTable } from '../report.ts';
+import { Resolvers } from '../resolvers.ts';
+import { type Aim, Steering } from '../steering.ts';
+import type { World } from '../world.ts';
+import { capacities } from './events.ts';
+
+const changesPerWorld = 5;
+const warmBuildMs = 60 * 60_000;
+const buildMs = 60_000;
+const tickMs = 5_000;
+const settleMs = 10 * 60_000;
+const waitMs = 30 * 60_000;
+/** PoPs carry a third of what they can, so that most changes fill none, and a capacity that falls may. */
+const headroom = 3;
+
+interface Change {
+  readonly kind: string;
+  readonly desired: DesiredState;
+  /** By PoP id. */
+  readonly drained: ReadonlySet<string>;
+}
+
+interface Outcome {
+  readonly kind: string;
+  readonly world: number;
+  readonly moved: { readonly predicted: number; readonly shown: number };
+  readonly meanMs: { readonly predicted: number; readonly shown: number; readonly before: number };
+  readonly p95Ms: { readonly predicted: number; readonly shown: number };
+  /** Of capacity, the largest difference of any PoP. */
+  readonly loadError: number;
+}
+
+export function plan(options: Options): ModeResult {
+  const { draws = 10, prefixes = 1_000, seed } = options;
+  const outcomes: Outcome[] = [];
+  for (let i = 0; i < draws; i++) {
+    const scene = new Scene(options, `${seed}/plan/${i}`, prefixes);
+    for (let n = 0; n < changesPerWorld; n++) outcomes.push(scene.play(i));
+  }
+  return reportOf(outcomes, prefixes);
+}
+
+class Scene {
+  readonly #world: World;
+  readonly #steering: Steering;
+  readonly #aim: Aim;
+  readonly #clock: Clock;
+  readonly #rng: Rng;
+  readonly #kind: Options['beacons']['kind'];
+  readonly #resolvers: Resolvers;
+  readonly #all: DesiredState;
+  #room = new RoomShares();
+  #drained: ReadonlySet<string> = new Set();
+
+  constructor(options: Options, seed: string, prefixes: number) {
+    const world = worldOf(options, seed, prefixes);
+    this.#world = world;
+    this.#rng = seededRng(`${seed}/changes`);
+    this.#kind = options.beacons.kind;
+    this.#aim =
+      world.init.origins.length === 0
+        ? { name: 'client', k: 1, origin: undefined }
+        : { name: world.init.origins[0]!.id, k: 3, origin: 0 };
+    const capacity = capacities(world).map((one) => one * headroom);
+    const init = { world, capacity, aims: [this.#aim] };
+    this.#all = new Steering(init).desired;
+    // A fifth of the PoPs are not there yet.
+    const active = world.popIds.flatMap((_, pop) => (pop % 5 === 4 ? [] : [pop]));
+    this.#steering = new Steering({ ...init, active });
+    const total = world.users.reduce((sum, { demand }) => sum + demand, 0);
+    const beaconsPerDay = (user: number) =>
+      (options.beaconsPerDay * world.users.length * world.users[user]!.demand) / total;
+    const measured = drawMeasured(world, options.measured, new Set(), seededRng(`${seed}/measured`));
+    const { beacons } = options;
+    this.#clock = new Clock({ steering: this.#steering, measured, beaconsPerDay, beacons, seed }, startMs);
+    this.#tellStates();
+    this.#clock.advance(dayMs, () => {}, warmBuildMs);
+    this.#resolvers = new Resolvers(this.#steering, this.#clock.nowMs, seededRng(`${seed}/resolvers`));
+    this.#run(settleMs);
+  }
+
+  play(world: number): Outcome {
+    const held = this.#resolvers.held.slice();
+    const beforeMs = this.#response().mean;
+    const change = drawChange(this.#steering.desired, this.#all, this.#drained, this.#rng);
+    const told = this.#forecast(change);
+    this.#drained = change.drained;
+    this.#steering.reconfigure(change.desired, this.#clock.nowMs);
+    this.#steering.build(this.#clock.nowMs, true);
+    this.#tellStates();
+    this.#run(waitMs);
+    const shown = this.#response();
+    const { prediction } = told;
+    return {
+      kind: change.kind,
+      world,
+      moved: { predicted: prediction.moved, shown: this.#moved(held) },
+      meanMs: { predicted: prediction.response.meanAfterMs, shown: shown.mean, before: beforeMs },
+      p95Ms: { predicted: prediction.response.p95AfterMs, shown: shown.p95 },
+      loadError: this.#loadError(told),
+    };
+  }
+
+  #forecast({ desired, drained }: Change): Forecast {
+    const { fed, inService, table: evidence, desired: now } = this.#steering;
+    const loads = this.#resolvers.loads((user) => this.#demand(user));
+    const pops = now.pops.map(({ id, requestsPerSecond: capacity }): [string, PopNow] => {
+      const requestsPerSecond = loads[this.#world.popIds.indexOf(id)]!;
+      return [id, { isOpen: !this.#drained.has(id), capacity, requestsPerSecond }];
+    });
+    const opened = [...this.#drained].filter((id) => !drained.has(id));
+    return forecast(
+      {
+        fed,
+        desired: now,
+        inService,
+        table: evidence,
+        pops: new Map(pops),
+        keeps: this.#room.shares(),
+        nowMs: this.#clock.nowMs,
+      },
+      { desired, drained: [...drained], opened },
+    );
+  }
+
+  #run(spanMs: number): void {
+    this.#clock.advance(
+      spanMs,
+      (builtMs) => {
+        for (let now = builtMs - buildMs + tickMs; now <= builtMs; now += tickMs) {
+          this.#feedBack(now);
+          this.#resolvers.step(now);
+        }
+      },
+      buildMs,
+    );
+  }
+
+  /** Load as edges tell it, room as dns makes it of that. */
+  #feedBack(nowMs: number): void {
+    const { desired, live } = this.#steering;
+    const room = desired.room ?? defaultRoom;
+    const loads = this.#resolvers.loads((user) => this.#demand(user));
+    for (const { id, requestsPerSecond } of desired.pops) {
+      this.#room.observe(id, loads[this.#world.popIds.indexOf(id)]! / requestsPerSecond, nowMs);
+    }
+    this.#room.step(nowMs, room);
+    const { feedbackMs } = limits.dns;
+    setTimes(live, weekOf(nowMs), feedbackMs - (nowMs % feedbackMs));
+    for (const [number, { id }] of desired.pops.entries()) {
+      const { shed, band } = this.#room.words(id, room);
+      setRoom(live, number, shed, band);
+    }
+  }
+
+  /** PoPs are numbered anew by every configuration. */
+  #tellStates(): void {
+    const { desired, live } = this.#steering;
+    for (const [number, { id }] of desired.pops.entries()) {
+      const state = this.#drained.has(id) ? LiveState.draining : LiveState.up;
+      setLive(live, number, { state, loadPerMille: 0, holdMs: 0, sinceSeconds: 1 });
+    }
+  }
+
+  #demand(user: number): number {
+    return this.#world.demand(user, this.#clock.nowMs);
+  }
+
+  #moved(before: Int16Array): number {
+    let [moved, all] = [0, 0];
+    for (const [user, pop] of this.#resolvers.held.entries()) {
+      const demand = this.#demand(user);
+      all += demand;
+      if (pop !== before[user]) moved += demand;
+    }
+    return moved / all;
+  }
+
+  /** Of all users, as it is in truth, by what their resolvers hold. */
+  #response(): { mean: number; p95: number } {
+    const truth = new Truth(this.#world, this.#aim, this.#clock.nowMs, this.#kind);
+    const times = Array.from(this.#resolvers.held, (pop, user) => ({
+      ms: truth.costMs(user, pop),
+      weight: this.#demand(user),
+    })).sort((a, b) => a.ms - b.ms);
+    const all = times.reduce((sum, { weight }) => sum + weight, 0);
+    let [left, p95] = [0.95 * all, 0];
+    for (const { ms, weight } of times) {
+      if (left > 0) p95 = ms;
+      left -= weight;
+    }
+    return { mean: times.reduce((sum, { ms, weight }) => sum + ms * weight, 0) / all, p95 };
+  }
+
+  #loadError({ prediction }: Forecast): number {
+    const loads = this.#resolvers.loads((user) => this.#demand(user));
+    const errors = this.#steering.desired.pops.map(({ id, requestsPerSecond }) => {
+      const shown = loads[this.#world.popIds.indexOf(id)]! / requestsPerSecond;
+      return Math.abs(shown - (prediction.pops.find(({ pop }) => pop === id)?.loadAfter ?? 0));
+    });
+    return Math.max(...errors);
+  }
+}
+
+/** One thing changed, anything that a configuration or a drain can say. `all`: with every PoP of the world. */
+function drawChange(now: DesiredState, all: DesiredState, drained: ReadonlySet<string>, rng: Rng): Change {
+  const absent = all.pops.filter(({ id }) => !now.pops.some((pop) => pop.id === id));
+  const service = now.services[0]!;
+  const popOf = () => pick(rng, now.pops);
+  const one = (kind: string, over: Partial<DesiredState>, drains = drained): Change => ({
+    kind,
+    desired: { ...now, ...over },
+    drained: drains,
+  });
+  const withService = (kind: string, over: Partial<DesiredState['services'][number]>) =>
+    one(kind, { services: [{ ...service, ...over }] });
+  const numbers = now.pops.map((_, pop) => pop);
+  const kinds: (() => Change)[] = [
+    () => (absent.length === 0 ? removePop() : one('a PoP more', withPops(now, [...now.pops, pick(rng, absent)]))),
+    removePop,
+    () => one('a PoP drains', {}, new Set([...drained, popOf().id])),
+    () => (drained.size === 0 ? one('a PoP drains', {}, new Set([popOf().id])) : one('drains end', {}, new Set())),
+    () => {
+      const { id } = popOf();
+      const factor = 0.3 + 1.2 * rng.next();
+      const pops = now.pops.map((pop) =>
+        pop.id === id ? { ...pop, requestsPerSecond: pop.requestsPerSecond * factor } : pop,
+      );
+      return one('capacity', { pops });
+    },
+    () => withService('policy', { policy: service.policy === 'geo' ? 'latency' : 'geo' }),
+    () => withService('ttl', { ttlSecondsMax: pick(rng, [20, 120, 300]) }),
+    () =>
+      withService('only', {
+        only: numbers.filter(() => rng.next() < 0.7).concat(Math.floor(rng.next() * numbers.length)),
+      }),
+    () => withService('weights', { shares: [{ pop: now.pops.indexOf(popOf()), share: 0.05 + 0.25 * rng.next() }] }),
+    () => withService('control', { controlShare: 0.3 * rng.next() }),
+  ];
+  return pick(rng, kinds)();
+
+  function removePop(): Change {
+    const { id } = popOf();
+    return one(
+      'a PoP less',
+      withPops(
+        now,
+        now.pops.filter((pop) => pop.id !== id),
+      ),
+      new Set([...drained].filter((other) => other !== id)),
+    );
+  }
+}
+
+/** The same configuration with other PoPs: rules that name one that went go with it. */
+function withPops(now: DesiredState, pops: DesiredState['pops']): Partial<DesiredState> {
+  const sorted = pops.toSorted((a, b) => (a.id < b.id ? -1 : 1));
+  const numberOf = (old: number) => sorted.findIndex(({ id }) => id === now.pops[old]!.id);
+  const services = now.services.map(({ only, shares, ...service }) => {
+    const kept = only?.map(numberOf).filter((pop) => pop >= 0) ?? [];
+    return {
+      ...service,
+      candidates: sorted.map((_, pop) => ({ pop, v4: `192.0.2.${pop}` })),
+      ...(kept.length > 0 && { only: kept }),
+      shares: (shares ?? []).map((one) => ({ ...one, pop: numberOf(one.pop) })).filter(({ pop }) => pop >= 0),
+    };
+  });
+  return { pops: sorted, services };
+}
+
+function reportOf(outcomes: readonly Outcome[], prefixes: number): ModeResult {
+  const movedErrors = outcomes.map(({ moved }) => Math.abs(moved.predicted - moved.shown));
+  const meanErrors = outcomes.map(({ meanMs }) => Math.abs(meanMs.predicted / meanMs.shown - 1));
+  const p95Errors = outcomes.map(({ p95Ms }) => Math.abs(p95Ms.predicted / p95Ms.shown - 1));
+  const spread = (errors: readonly number[]) => {
+    const sorted = Float64Array.from(errors).sort();
+    return { mean: mean(sorted), p90: quantile(sorted, 0.9), worst: sorted.at(-1)! };
+  };
+  const figures = {
+    prefixes,
+    changes: outcomes.length,
+    errors: {
+      moved: spread(movedErrors),
+      mean: spread(meanErrors),
+      p95: spread(p95Errors),
+      load: spread(outcomes.map(({ loadError }) => loadError)),
+    },
+    outcomes,
+  };
+  const verdicts: Verdict[] = [
+    atMost('moved demand: worst error, share of demand', figures.errors.moved.worst, 0.02),
+    atMost('mean response time: worst error, of what was shown', figures.errors.mean.worst, 0.05),
+  ];
+  const rows = outcomes.map(({ world, kind, moved, meanMs, p95Ms, loadError }) => [
+    world,
+    kind,
+    percent(moved.predicted),
+    percent(moved.shown),
+    meanMs.before,
+    meanMs.predicted,
+    meanMs.shown,
+    p95Ms.predicted,
+    p95Ms.shown,
+    percent(loadError),
+  ]);
+  const head = [
+    'world',
+    'change',
+    'moved: said',
+    'shown',
+    'mean ms: before',
+    'said',
+    'shown',
+    'p95: said',
+    'shown',
+    'load off',
+  ];
+  const sums = Object.entries(figures.errors).map(([name, { mean: m, p90, worst }]) => [
+    name,
+    percent(m),
+    percent(p90),
+    percent(worst),
+  ]);
+  const text = [table(head, rows), table(['error', 'mean', 'p90', 'worst'], sums), verdictTable(verdicts)].join('\n\n');
+  return { mode: 'plan', text, verdicts, figures, plots: {} };
+}
