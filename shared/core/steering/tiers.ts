@@ -4,11 +4,15 @@
  *     vote      p25 of a cell − prior − line of the cell                          one vote a cell
  *     metro     median of the votes of a metro                                    3 cells at least
  *     spatial   prior + (metro · votes + κ · Σ w · residual of near metros / Σ w) / (votes + κ)
+ *               w falls with the distance of the metro, and of the PoP where residuals to PoPs near it are taken in
  *     AS        the same, between the cells of one AS in the metro and all of the metro's
  *
  * The *line* of a cell is what its round trips to all PoPs have in common, an access line above all: cells are measured
  * at different PoPs, and without that a PoP that quick lines measured would seem near. Medians, and three cells at least:
  * no cell alone moves what is believed of another.
+ *
+ * What one cell could yet change of a median by saying anything else is its *slack*: half the way between the votes beside
+ * the middle ones. Who ranks a place by medians asks for a gain beyond it (places.ts).
  *
  * Only metros that something changed in are counted again, and only those near them are told.
  */
@@ -26,6 +30,8 @@ const remembered = 24;
 const votersMax = 500;
 /** What a residual must change by to be told, milliseconds: less changes no ranking. */
 const tellMs = 0.25;
+/** PoPs farther from each other have no residuals in common. */
+const kinKm = 1_100;
 const nearKm = 150;
 const middleKm = 700;
 /** Number of the kind that edges time themselves: nobody can be nearer than it says. */
@@ -35,6 +41,14 @@ interface Residuals {
   /** By PoP; NaN where too few voted. */
   readonly ms: Float32Array;
   readonly votes: Uint16Array;
+  /** How far one vote alone can move `ms` at most. */
+  readonly slackMs: Float32Array;
+}
+
+/** PoPs near a PoP, itself the first, and what their residuals weigh for it. */
+interface Kin {
+  readonly pops: Uint8Array;
+  readonly weights: Float32Array;
 }
 
 interface Known extends Residuals {
@@ -45,6 +59,13 @@ interface Known extends Residuals {
 interface Area {
   readonly ms: Float32Array;
   readonly basis: Uint8Array;
+  readonly slackMs: Float32Array;
+}
+
+interface Around {
+  readonly ms: number;
+  readonly basis: number;
+  readonly slackMs: number;
 }
 
 /** A vote on its way. */
@@ -62,6 +83,7 @@ export class Tiers {
   readonly #pops: number;
   readonly #prior: Prior;
   readonly #popVectors: Vectors;
+  readonly #kin: readonly Kin[];
   /** By cell row. */
   #metroOf = new Int32Array(0);
   #asnOf = new Uint32Array(0);
@@ -83,6 +105,7 @@ export class Tiers {
     this.#pops = cells.pops;
     this.#prior = prior;
     this.#popVectors = popVectors;
+    this.#kin = Array.from({ length: cells.pops }, (_, pop) => kinOf(popVectors, pop, cells.pops));
     this.#near = new Int32Array(metros.count * remembered).fill(-1);
     this.#nearKm = new Float32Array(metros.count * remembered).fill(Number.POSITIVE_INFINITY);
     this.#isKnown = new Uint8Array(metros.count);
@@ -212,11 +235,22 @@ export class Tiers {
     out.highMs[pop] = Number.isNaN(high) ? Math.max(ms, this.#prior.ceilingMs(km) + residual) : Math.max(ms, ms + high);
   }
 
+  /** How far one cell alone could move the residual to a PoP of what is believed of a place. */
+  slackMs(metro: number, asn: number, pop: number): number {
+    if (metro < 0) return 0;
+    const area = this.#areaOf(metro).slackMs[pop]!;
+    const own = asn === 0 ? undefined : this.#known.get(metro)?.byAsn.get(asn);
+    const votes = own?.votes[pop] ?? 0;
+    if (votes < estimation.votes) return area;
+    // One cell votes in both.
+    return (votes * own!.slackMs[pop]! + estimation.asnShrinkage * area) / (votes + estimation.asnShrinkage);
+  }
+
   /** What changed around a metro changed what is believed of it by too little: then that stays, until it adds up. */
   #isAreaKept(metro: number): boolean {
     const held = this.#areas.get(metro);
     if (held === undefined) return false;
-    const now: Area = { ms: new Float32Array(this.#pops), basis: new Uint8Array(this.#pops) };
+    const now = createArea(this.#pops);
     for (let pop = 0; pop < this.#pops; pop++) {
       this.#fillArea(metro, pop, now);
       if (now.basis[pop] !== held.basis[pop] || Math.abs(now.ms[pop]! - held.ms[pop]!) > tellMs) return false;
@@ -227,7 +261,7 @@ export class Tiers {
   #areaOf(metro: number): Area {
     let area = this.#areas.get(metro);
     if (area === undefined) {
-      area = { ms: new Float32Array(this.#pops), basis: new Uint8Array(this.#pops) };
+      area = createArea(this.#pops);
       for (let pop = 0; pop < this.#pops; pop++) this.#fillArea(metro, pop, area);
       this.#areas.set(metro, area);
     }
@@ -240,33 +274,50 @@ export class Tiers {
     const votes = own?.votes[pop] ?? 0;
     area.ms[pop] = around.ms;
     area.basis[pop] = around.basis;
+    area.slackMs[pop] = around.slackMs;
     if (votes < estimation.metroVotes) return;
     area.ms[pop] = blended(votes, own!.ms[pop]!, around.ms);
     area.basis[pop] = Basis.metro;
+    // One cell is in one metro: it moves this one's median, or what is around.
+    area.slackMs[pop] = Math.max(blended(votes, own!.slackMs[pop]!, 0), blended(votes, 0, around.slackMs));
   }
 
   /** Residual by the metros around, weighted by distance, and what that rests on. */
-  #around(metro: number, pop: number): { readonly ms: number; readonly basis: number } {
+  #around(metro: number, pop: number): Around {
     let sum = 0;
     let weights = estimation.spatialPrior;
     let taken = 0;
     let nearest = Number.POSITIVE_INFINITY;
+    let slack = 0;
     const country = this.#metros.country[metro]!;
+    const { pops: kin, weights: kinWeights } = this.#kin[pop]!;
     for (let i = metro * remembered; i < (metro + 1) * remembered && taken < estimation.spatialPlaces; i++) {
       const near = this.#near[i]!;
       if (near < 0) break;
+      if (near === metro) continue;
       const known = this.#known.get(near)!;
-      if (near === metro || known.votes[pop]! < estimation.metroVotes) continue;
       const km = this.#nearKm[i]!;
       const border = this.#metros.country[near] === country ? 1 : estimation.spatialBorder;
       const weight = border * kernel(km);
-      sum += weight * known.ms[pop]!;
-      weights += weight;
+      let own = 0;
+      let ownSlack = 0;
+      for (let k = 0; k < kin.length; k++) {
+        const other = kin[k]!;
+        if (known.votes[other]! < estimation.metroVotes) continue;
+        const part = weight * kinWeights[k]!;
+        own += part;
+        sum += part * known.ms[other]!;
+        ownSlack += part * known.slackMs[other]!;
+      }
+      if (own === 0) continue;
+      weights += own;
+      slack = Math.max(slack, ownSlack);
       nearest = Math.min(nearest, km);
       taken++;
     }
-    if (taken === 0) return { ms: 0, basis: Basis.prior };
-    return { ms: sum / weights, basis: nearest < nearKm ? Basis.near : nearest < middleKm ? Basis.middle : Basis.far };
+    if (taken === 0) return { ms: 0, basis: Basis.prior, slackMs: 0 };
+    const basis = nearest < nearKm ? Basis.near : nearest < middleKm ? Basis.middle : Basis.far;
+    return { ms: sum / weights, basis, slackMs: slack / weights };
   }
 
   /** Counts the votes of a metro again. True when it says something else. */
@@ -311,7 +362,7 @@ export class Tiers {
   /** Medians by PoP and lines by row, in turns (median polish, Tukey 1977). Keeps the lines. */
   #polish(votes: readonly Vote[]): Residuals {
     const byRow = Map.groupBy(votes, ({ row }) => row);
-    let residuals: Residuals = { ms: new Float32Array(this.#pops), votes: new Uint16Array(this.#pops) };
+    let residuals: Residuals = emptyResiduals(this.#pops);
     for (let turn = 0; turn < 3; turn++) {
       const lines: number[] = [];
       for (const [row, own] of byRow) {
@@ -332,10 +383,15 @@ export class Tiers {
   #medians(votes: readonly Vote[], least: number): Residuals {
     const values = Array.from({ length: this.#pops }, (): number[] => []);
     for (const { row, pop, ms } of votes) values[pop]!.push(ms - this.#line[row]!);
-    return {
-      ms: Float32Array.from(values, (of) => (of.length >= least && of.length > 0 ? medianOf(of) : Number.NaN)),
-      votes: Uint16Array.from(values, (of) => of.length),
-    };
+    const residuals = emptyResiduals(this.#pops);
+    for (const [pop, of] of values.entries()) {
+      residuals.votes[pop] = of.length;
+      const isKnown = of.length >= Math.max(1, least);
+      const sorted = Float32Array.from(of).sort();
+      residuals.ms[pop] = isKnown ? middle(sorted) : Number.NaN;
+      residuals.slackMs[pop] = isKnown ? slackOf(sorted) : Number.NaN;
+    }
+    return residuals;
   }
 
   /** Makes a metro one of the nearest of those around it. */
@@ -398,8 +454,42 @@ export class Tiers {
   }
 }
 
-function kernel(km: number): number {
-  return 1 / (1 + (km / estimation.spatialKm) ** 2);
+function kernel(km: number, halfKm = estimation.spatialKm): number {
+  return 1 / (1 + (km / halfKm) ** 2);
+}
+
+/** PoPs near each other are reached by much the same way. */
+function kinOf(vectors: Vectors, pop: number, pops: number): Kin {
+  const kin = [{ other: pop, weight: 1 }];
+  for (let other = 0; other < pops; other++) {
+    const km = distanceKm(vectors, pop, vectors, other);
+    if (other !== pop && km < kinKm) kin.push({ other, weight: estimation.kinShare * kernel(km, estimation.kinKm) });
+  }
+  return { pops: Uint8Array.from(kin, ({ other }) => other), weights: Float32Array.from(kin, ({ weight }) => weight) };
+}
+
+function createArea(pops: number): Area {
+  return { ms: new Float32Array(pops), basis: new Uint8Array(pops), slackMs: new Float32Array(pops) };
+}
+
+function emptyResiduals(pops: number): Residuals {
+  return { ms: new Float32Array(pops), votes: new Uint16Array(pops), slackMs: new Float32Array(pops) };
+}
+
+function middle(sorted: Float32Array): number {
+  return (sorted[(sorted.length - 1) >> 1]! + sorted[sorted.length >> 1]!) / 2;
+}
+
+/** How far the median of these goes when one of them says anything else. Infinity below three. */
+function slackOf(sorted: Float32Array): number {
+  const { length } = sorted;
+  if (length < 3) return Number.POSITIVE_INFINITY;
+  const ms = middle(sorted);
+  const [below, above] = [(length - 1) >> 1, length >> 1];
+  // One vote taken from one side and put on the other shifts both middle ranks by one at most.
+  const lowMs = below === above ? sorted[below - 1]! : (sorted[below - 1]! + sorted[below]!) / 2;
+  const highMs = below === above ? sorted[above + 1]! : (sorted[above]! + sorted[above + 1]!) / 2;
+  return Math.max(ms - lowMs, highMs - ms);
 }
 
 function blended(votes: number, ms: number, aroundMs: number): number {
