@@ -7,7 +7,7 @@
  * Documentation prefixes are not among them: nobody sends them, and examples and rehearsals steer by them.
  */
 import { addressBytes, be32, type Family } from '../ip.ts';
-import type { IntervalIndex } from '../steering/map.ts';
+import { findInterval, type IntervalIndex, leafLength } from '../steering/map.ts';
 
 /** In `ranking` of the indexes below. */
 export const Kind = {
@@ -52,6 +52,24 @@ export const v6Blocks = blocks(6, [
   ['fe80::', 9, Kind.special],
   ['ff00::', 8, Kind.special],
 ]);
+
+/**
+ * The common case without a search, by the first 8 bits (v4) or 16 (v6) of an address: 1 + the length of the ordinary leaf
+ * around it, which is the same for all of a block that is ordinary as a whole; 0: look it up.
+ */
+export const ordinary4 = ordinaryBy(v4Blocks, 8);
+export const ordinary6 = ordinaryBy(v6Blocks, 16);
+
+function ordinaryBy(index: IntervalIndex, bits: number): Uint8Array {
+  const step = 2 ** (32 - bits);
+  return Uint8Array.from({ length: 2 ** bits }, (_, block) => {
+    const hi = block * step;
+    const at = findInterval(index, hi, 0);
+    const next = index.hi[at + 1] ?? 2 ** 32;
+    if (index.ranking[at] !== Kind.ordinary || next < hi + step) return 0;
+    return 1 + leafLength(index, at, hi, 0);
+  });
+}
 
 /** `list` in the order of addresses. */
 function blocks(family: Family, list: readonly (readonly [string, number, Kind])[]): IntervalIndex {

@@ -6,9 +6,9 @@
  * partition the address space, and no cache can serve one with the answer of the other. IPv6 addresses that carry an
  * IPv4 address (blocks.ts) are answered as that one, with a scope that counts the bits before it.
  */
-import { type Address, be32, mask32, type Peer } from '../ip.ts';
+import { type Address, be32, type Family, mask32, type Peer } from '../ip.ts';
 import { findInterval, type IntervalIndex, leafLength } from '../steering/map.ts';
-import { Kind, v4Blocks, v6Blocks } from './blocks.ts';
+import { Kind, ordinary4, ordinary6, v4Blocks, v6Blocks } from './blocks.ts';
 import { Option } from './types.ts';
 
 /** IANA address family numbers. 0 stands for "none" and comes with source 0. */
@@ -119,6 +119,10 @@ export function chooseClient(subnet: ClientSubnet, peer: Address, out: ClientCho
 function chooseV6(address: Uint8Array, source: number, out: ClientChoice): void {
   const hi = be32(address, 0);
   const lo = be32(address, 4);
+  if (ordinary6[hi >>> 16] !== 0) {
+    chooseIn(v6Blocks, hi, lo, source, out);
+    return;
+  }
   const kind = v6Blocks.ranking[findInterval(v6Blocks, hi, lo)]!;
   if (kind === Kind.sixToFour && source >= 16) {
     fold(16, ((hi << 16) | (lo >>> 16)) >>> 0, source, out);
@@ -143,8 +147,14 @@ function fold(base: number, hi: number, source: number, out: ClientChoice): void
 }
 
 function chooseIn(blocks: IntervalIndex, hi: number, lo: number, length: number, out: ClientChoice): void {
-  const { client } = out;
   const { hi: starts, lo: starts2, family } = blocks;
+  const ordinary = family === 4 ? ordinary4[hi >>> 24]! : ordinary6[hi >>> 16]!;
+  out.length = length;
+  if (ordinary !== 0) {
+    out.scopeFloor = ordinary - 1;
+    takeClient(family, hi, lo, out);
+    return;
+  }
   let at = findInterval(blocks, hi, lo);
   // A source shorter than the special block it starts with: the first ordinary address inside it, when there is one.
   while (blocks.ranking[at] !== Kind.ordinary && at + 1 < starts.length) {
@@ -156,15 +166,15 @@ function chooseIn(blocks: IntervalIndex, hi: number, lo: number, length: number,
     at++;
   }
   out.scopeFloor = leafLength(blocks, at, hi, lo);
-  out.length = length;
-  if (blocks.ranking[at] !== Kind.ordinary) {
-    out.special = true;
-    return;
-  }
+  if (blocks.ranking[at] === Kind.ordinary) takeClient(family, hi, lo, out);
+  else out.special = true;
+}
+
+function takeClient(family: Family, hi: number, lo: number, out: ClientChoice): void {
   out.bySubnet = true;
-  client.family = family;
-  client.hi = hi;
-  client.lo = lo;
+  out.client.family = family;
+  out.client.hi = hi;
+  out.client.lo = lo;
 }
 
 /** The address that a resolver is placed by: the IPv4 one inside its IPv6 one, written to `out`, or its own. */
