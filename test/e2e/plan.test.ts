@@ -14,7 +14,7 @@ beforeAll(async () => {
     const results = targets.map(({ id }) => ({ target: id, ok: true, rttMs: [id === 'pop:lon' ? 12 : 150] }));
     expect(await tree.beacon('81.2.69.7', { token, results })).toBe(204);
   }
-  const measured = async () => JSON.parse((await tree.ufes('plan', '--drain', 'sin', '--json')).stdout).prefixes === 1;
+  const measured = async () => JSON.parse((await tree.ufes('plan', '--drain', 'sin', '--json')).stdout).prefixes > 0;
   await until('the mapper has evidence', measured, 30_000, tree.output);
 });
 afterAll(() => endTree(tree));
