@@ -290,7 +290,7 @@ export class SteeringBuild {
     for (const group of this.#groups) {
       const { limits } = group.plan;
       if (limits === undefined || group.plan.policy === 'geo') continue;
-      const rows = group.fitted.update(this.#asking(group, nowMs), limits, (unit) => this.#rowFor(unit));
+      const rows = group.fitted.update(this.#asking(group, nowMs), limits, nowMs, (unit) => this.#rowFor(unit));
       for (const row of rows) changed.add(row);
     }
     for (const { states } of this.#groups) states.reserve(cells.count);

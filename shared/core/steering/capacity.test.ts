@@ -1,7 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type Asking, assign, fit, type PopLimits } from './capacity.ts';
-import { noPop } from './map.ts';
 
 const pops = 4;
 
@@ -128,7 +127,9 @@ describe('deferred acceptance', () => {
     ]);
     const limits = hardOnly([1, 9]);
     expect([...assign(asking, limits)]).toEqual([0, 1]);
-    expect([...assign({ ...asking, kept: (unit) => (unit === 0 ? 1 : noPop) }, limits)]).toEqual([1, 0]);
+    expect([...assign({ ...asking, kept: (unit) => (unit === 0 ? Uint8Array.of(1, 0) : undefined) }, limits)]).toEqual([
+      1, 0,
+    ]);
   });
 
   test('leaves everything as it is where there is room', () => {

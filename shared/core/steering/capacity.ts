@@ -24,8 +24,8 @@ export interface Asking {
   ranking(unit: number): Uint8Array;
   /** By PoP, what a request of the unit costs there, milliseconds; NaN: not known. Valid until the next call. */
   costs(unit: number): ArrayLike<number>;
-  /** First choice that the last fit gave it, `noPop` for its own: who was sent away stays away while it costs little. */
-  kept?(unit: number): number;
+  /** Ranking that the last fit gave it, if not its own: who was sent away stays away while it costs little. */
+  kept?(unit: number): Uint8Array | undefined;
 }
 
 /** By PoP. */
@@ -38,6 +38,10 @@ export const fitting = {
   /** What loses no more than both (of its cost) is sent away at the soft limit, and comes back for more than that. */
   lossMs: 5,
   lossShare: 0.1,
+  /** Of the limits: what rankings are fitted to, so that what changes a little goes on to fit. */
+  share: 0.97,
+  /** While all fits, who was sent away is not looked at again for so long. */
+  keepMs: 10 * 60_000,
 };
 
 /** Sums of floats. */
@@ -147,14 +151,14 @@ class Assignment {
     const next = step + 1 < this.#asking.width ? ranking[step + 1]! : noPop;
     const best = ranking[this.#from]!;
     if (next === noPop) return Number.POSITIVE_INFINITY;
-    const kept = this.#from === 0 ? (this.#asking.kept?.(unit) ?? noPop) : noPop;
+    const kept = this.#asking.kept?.(unit)?.[this.#from] ?? pop;
     const costs = this.#asking.costs(unit);
     const little = Math.max(fitting.lossMs, fitting.lossShare * costs[best]!);
     const loss = Math.max(0, costs[next]! - costs[pop]!);
     // All that it would have lost then, less what is little: where that is not above zero it may go.
     const beyond = costs[next]! - costs[best]! - little;
     if (Number.isNaN(loss) || Number.isNaN(beyond)) return Number.NEGATIVE_INFINITY;
-    const stays = kept !== noPop && kept !== pop ? little : 0;
+    const stays = kept === pop ? 0 : little;
     return beyond - stays <= 0 ? Math.min(0, loss - little - stays) : Math.max(Number.MIN_VALUE, loss - stays);
   }
 }
@@ -240,6 +244,19 @@ export function fit(asking: Asking, limits: PopLimits): Map<number, Uint8Array> 
     for (const [i, unit] of units.entries()) if (next[i]! > 1) promote(unit, next[i]!, 1);
   }
   return fitted;
+}
+
+/** Whether rankings fit as they are: first choices, and second ones for the loss of any one PoP, within hard limits. */
+export function fits(asking: Asking, { hard }: PopLimits): boolean {
+  const { width } = asking;
+  const { load, heirs } = loadsOf(asking);
+  for (let pop = 0; pop < width; pop++) {
+    if (load[pop]! > hard[pop]! + rounding) return false;
+    for (let lost = 0; lost < width; lost++) {
+      if (lost !== pop && load[pop]! + heirs[lost * width + pop]! > hard[pop]! + rounding) return false;
+    }
+  }
+  return true;
 }
 
 /** First choices by unit, what each PoP carries, and by lost PoP what each other one then carries more. */

@@ -53,14 +53,23 @@ describe('a PoP is degraded', () => {
     few.see(30, 200, nowMs);
     expect(few.watch.step(few.build.cells, pops, nowMs)).toBe(false);
     const old = world(30);
-    old.see(30, 200, nowMs - 6 * minuteMs);
+    old.see(30, 200, nowMs - 16 * minuteMs);
     expect(old.watch.step(old.build.cells, pops, nowMs)).toBe(false);
+  });
+
+  test('as soon as more than half of the newest twenty say so, where few measure it', () => {
+    const { build, watch, see } = world(30);
+    see(20, 24, nowMs - 12 * minuteMs);
+    see(10, 124, nowMs - 2 * minuteMs);
+    expect(watch.step(build.cells, pops, nowMs)).toBe(false);
+    see(1, 124, nowMs, 10);
+    expect(watch.step(build.cells, pops, nowMs)).toBe(true);
   });
 
   test('one cell has one vote', () => {
     const { build, watch, see } = world(41);
-    see(21, 24, nowMs);
     for (let i = 0; i < 50; i++) see(20, 300, nowMs, 21);
+    see(21, 24, nowMs);
     expect(watch.step(build.cells, pops, nowMs)).toBe(false);
   });
 

@@ -7,16 +7,18 @@
  *     …                                                      ⎭ more than 25 ms and than 50%: degraded, by 104 ms
  *
  * A p25 over a quarter of an hour turns only when three quarters of its window are new, and that of a cell with few samples
- * after half a day; of all cells together minutes are enough. It ends when they say that less than half of it is left, and
+ * after half a day; of all cells together minutes are enough. Where fewer than 20 measured it in 5 min, the newest 20 of a
+ * quarter of an hour count: half of them are new twice as soon as all of them. It ends when they say that less than half of it is left, and
  * when nobody has measured the PoP for an hour. Clients' own timing counts for nothing here. Pure.
  */
 import type { Family } from '../ip.ts';
 import { limits } from '../limits.ts';
 import type { Cells } from './cells.ts';
-import { medianOf } from './estimate.ts';
 
 export const degrading = {
   windowMs: 5 * 60_000,
+  /** Where fewer cells measured it in that time: back to the newest so many, no further than this. */
+  windowMaxMs: 15 * 60_000,
   /** Cells that measured it in the window. */
   cells: 20,
   /** Beyond what they had before: milliseconds, and of that. */
@@ -32,6 +34,11 @@ export const degrading = {
 
 /** Kind of evidence that edges time themselves. */
 const edgeTimed = 0;
+
+interface Seen {
+  readonly usualMs: number;
+  readonly ms: number;
+}
 
 /** Newest edge-timed samples of one PoP, in a ring. */
 class Recent {
@@ -51,17 +58,18 @@ class Recent {
     this.#atMs[at] = atMs;
   }
 
-  /** By cell, samples since then. */
-  since(fromMs: number, cells: Cells): Map<number, number[]> {
-    const found = new Map<number, number[]>();
-    const length = Math.min(this.#count, limits.mapper.recentSamples);
-    for (let at = 0; at < length; at++) {
-      if (this.#atMs[at]! < fromMs) continue;
+  /** By cell that has evidence of a day there, its newest sample: one before it may be of before. */
+  newest(cells: Cells, pop: number, nowMs: number): Map<number, Seen> {
+    const { recentSamples } = limits.mapper;
+    const found = new Map<number, Seen>();
+    for (let i = this.#count - 1; i >= Math.max(0, this.#count - recentSamples); i--) {
+      const at = i % recentSamples;
+      const ageMs = nowMs - this.#atMs[at]!;
+      if (ageMs > (found.size < degrading.cells ? degrading.windowMaxMs : degrading.windowMs)) break;
       const row = cells.rowOf(this.#family[at] === 4 ? 4 : 6, this.#hi[at]!, this.#lo[at]!);
-      if (row < 0) continue;
-      const own = found.get(row);
-      if (own === undefined) found.set(row, [this.#ms[at]!]);
-      else own.push(this.#ms[at]!);
+      if (row < 0 || found.has(row)) continue;
+      const usual = usualMs(cells, row, pop);
+      if (usual !== undefined) found.set(row, { usualMs: usual, ms: this.#ms[at]! });
     }
     return found;
   }
@@ -116,19 +124,17 @@ export class Degradations {
 
   /** Medians over cells; undefined: too few measured it. */
   #beyond(cells: Cells, pop: number, id: string, nowMs: number) {
-    const recent = this.#recent.get(id)?.since(nowMs - degrading.windowMs, cells);
-    if (recent === undefined || recent.size < degrading.cells) return undefined;
-    const [beyond, shares]: [number[], number[]] = [[], []];
-    for (const [row, samples] of recent) {
-      const own = usualMs(cells, row, pop);
-      if (own === undefined) continue;
-      const ms = medianOf(samples) - own;
-      beyond.push(ms);
-      shares.push(ms / own);
-    }
-    if (beyond.length < degrading.cells) return undefined;
-    return { ms: medianOf(beyond), share: medianOf(shares), cells: beyond.length };
+    const seen = this.#recent.get(id)?.newest(cells, pop, nowMs);
+    if (seen === undefined || seen.size < degrading.cells) return undefined;
+    const beyond = [...seen.values()].map((one) => one.ms - one.usualMs);
+    const shares = [...seen.values()].map((one) => one.ms / one.usualMs - 1);
+    return { ms: lowerMedian(beyond), share: lowerMedian(shares), cells: seen.size };
   }
+}
+
+/** Of an even number the lower one: half of them are not enough. */
+function lowerMedian(values: readonly number[]): number {
+  return Float64Array.from(values).sort()[(values.length - 1) >> 1]!;
 }
 
 /** The cell's edge-timed p25 of a day. */
