@@ -25,8 +25,6 @@ function stepsOf(size: number): number {
   return ((size % 8) + 9) * 2 ** (power - 3);
 }
 
-const arenaBlockMax = stepsOf(sizeOf(chunkBytes / 8));
-
 export class Arena {
   readonly #chunks: Uint8Array[] = [];
   /** Steps of the last chunk that are in use. */
