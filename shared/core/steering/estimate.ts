@@ -13,7 +13,8 @@
 import { fade, type QuantileBounds, type Sketch } from '../sketch/sketch.ts';
 import type { Cells, OwnRow } from './cells.ts';
 import { Tier } from './map.ts';
-import type { Tiers } from './tiers.ts';
+import { medianOfPart } from './medians.ts';
+import type { Belief, Tiers } from './tiers.ts';
 
 export const estimation = {
   /** κ: what is known of the place counts as this many samples. */
@@ -108,13 +109,13 @@ export function estimateCell(
 ): void {
   const { pops } = cells;
   const own = cells.ownOf(row);
-  const km = tiers.isDisputed(row) ? tiers.kmByNearest(own) : cells.km.subarray(cells.kmFrom(row));
-  const metro = tiers.isDisputed(row) ? -1 : tiers.metroOf(row);
-  const asn = tiers.asnOf(row);
-  for (let pop = 0; pop < pops; pop++) tiers.estimate(metro, asn, km[pop]!, pop, undefined, out);
-  const line = lineOf(own, out.ms);
+  const isDisputed = tiers.isDisputed(row);
+  const km = isDisputed ? tiers.kmByNearest(own) : cells.km;
+  const from = isDisputed ? 0 : cells.kmFrom(row);
+  const belief = tiers.beliefOf(isDisputed ? -1 : tiers.metroOf(row), tiers.asnOf(row));
+  const line = lineOf(own, tiers, belief, km, from);
   for (let pop = 0; pop < pops; pop++) {
-    if (line !== undefined) tiers.estimate(metro, asn, km[pop]!, pop, line, out);
+    tiers.estimate(belief, km[from + pop]!, pop, line, out);
     const samples = own.n[pop]! > 0 ? own.n[pop]! * fade(own.last[pop]!, nowMs) : 0;
     out.n[pop] = samples;
     // Faded to nothing: what is left says no more than the coarser tiers.
@@ -124,25 +125,27 @@ export function estimateCell(
 }
 
 /** What a cell's round trips to all PoPs have in common beyond what is believed of its place. Undefined below two PoPs. */
-function lineOf({ n, p25 }: OwnRow, believedMs: Float32Array): number | undefined {
-  const differences: number[] = [];
+function lineOf({ n, p25 }: OwnRow, tiers: Tiers, belief: Belief, km: Float32Array, from: number): number | undefined {
+  let count = 0;
   for (let pop = 0; pop < n.length; pop++) {
-    if (Math.round(n[pop]!) < estimation.voteN || Number.isNaN(believedMs[pop]!)) continue;
-    differences.push(p25[pop]! - believedMs[pop]!);
+    if (Math.round(n[pop]!) < estimation.voteN) continue;
+    const believedMs = tiers.expectedMs(km[from + pop]!, belief.ms[pop]!);
+    if (!Number.isNaN(believedMs)) differences[count++] = p25[pop]! - believedMs;
   }
-  return differences.length < 2 ? undefined : shrunkMedian(differences);
-}
-
-/** A median of few is drawn to nothing. */
-export function shrunkMedian(values: readonly number[]): number {
-  return (medianOf(values) * values.length) / (values.length + estimation.lineShrinkage);
+  return count < 2 ? undefined : shrunkMedian(differences, count);
 }
 
 export function medianOf(values: readonly number[]): number {
-  const sorted = Float64Array.from(values).sort();
-  const { length } = sorted;
-  return length === 0 ? 0 : (sorted[(length - 1) >> 1]! + sorted[length >> 1]!) / 2;
+  return medianOfPart(Float64Array.from(values), 0, values.length);
 }
+
+/** A median of few is drawn to nothing. The first `count` are sorted. */
+export function shrunkMedian(values: Float64Array, count: number): number {
+  return count === 0 ? 0 : (medianOfPart(values, 0, count) * count) / (count + estimation.lineShrinkage);
+}
+
+/** Scratch, by PoP. */
+const differences = new Float64Array(256);
 
 /** Estimates of a place without evidence of its own. `km` by PoP; `metro` -1 and `asn` 0 for none. */
 export function estimatePlace(
@@ -153,8 +156,9 @@ export function estimatePlace(
   out: Estimates,
   beyond?: Beyond,
 ): void {
+  const belief = tiers.beliefOf(metro, asn);
   for (let pop = 0; pop < km.length; pop++) {
-    tiers.estimate(metro, asn, km[pop]!, pop, undefined, out);
+    tiers.estimate(belief, km[pop]!, pop, undefined, out);
     raise(out, pop, beyond?.[pop] ?? 0);
   }
 }

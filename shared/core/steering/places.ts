@@ -9,7 +9,7 @@
  * Only the seats of metros of which something else is believed are ranked anew.
  */
 import { distanceKm, type GroupPlan, IntervalList, type PlaceRanges, withTail } from './base.ts';
-import { type Beyond, createEstimates, type Estimates, estimatePlace } from './estimate.ts';
+import type { Beyond } from './estimate.ts';
 import type { IntervalIndex } from './map.ts';
 import { Rows } from './rows.ts';
 import type { Metros, Spots } from './spots.ts';
@@ -43,13 +43,13 @@ export class PlaceRankings {
   readonly #seatOfSpot: Int32Array;
   #seats: number;
   #rankings: Uint8Array;
-  readonly #estimates: Estimates;
   /** By place · pops + pop, where measured. */
   readonly #km: Float32Array;
   readonly #isMeasured: Uint8Array;
   readonly #costs: Float64Array;
   /** How far one measured cell alone could move each cost. */
   readonly #slack: Float64Array;
+  readonly #before: Uint8Array;
   /** By PoP; set before `update` is called for all metros. */
   beyond: Beyond | undefined;
   #index: { readonly rows: Rows; readonly v4: IntervalIndex; readonly v6: IntervalIndex } | undefined;
@@ -75,11 +75,11 @@ export class PlaceRankings {
     for (let place = 0; place < this.#seats; place++) this.#rankings.set(byDistance(place), place * this.#width);
     this.#seatOfSpot = ground.spots.place.slice();
     const pops = popVectors.length / 3;
-    this.#estimates = createEstimates(pops);
     this.#isMeasured = new Uint8Array(this.#seats);
     this.#km = new Float32Array(this.#seats * pops);
     this.#costs = new Float64Array(this.#width);
     this.#slack = new Float64Array(this.#width);
+    this.#before = new Uint8Array(this.#width);
   }
 
   /** Ranks what lies in these metros anew. True when a ranking changed. */
@@ -138,8 +138,13 @@ export class PlaceRankings {
   #fillCosts(place: number, asn: number): void {
     const { pops, k, backboneMs } = this.#plan;
     const km = this.#kmFrom(place);
-    estimatePlace(km, this.#ground.metros.ofPlace[place]!, asn, this.#tiers, this.#estimates, this.beyond);
-    for (let i = 0; i < pops.length; i++) this.#costs[i] = k * this.#estimates.ms[pops[i]!]! + backboneMs[i]!;
+    const belief = this.#tiers.beliefOf(this.#ground.metros.ofPlace[place]!, asn);
+    for (let i = 0; i < pops.length; i++) {
+      const pop = pops[i]!;
+      const ms = this.#tiers.expectedMs(km[pop]!, belief.ms[pop]!);
+      this.#costs[i] = k * Math.fround(ms + (this.beyond?.[pop] ?? 0)) + backboneMs[i]!;
+      this.#slack[i] = placing.slackShare * k * belief.slackMs[pop]!;
+    }
   }
 
   #row(seat: number): Uint8Array {
@@ -184,12 +189,9 @@ export class PlaceRankings {
   /** True when the seat's ranking changed. */
   #rank(seat: number, place: number, asn: number): boolean {
     this.#fillCosts(place, asn);
-    const { pops, k } = this.#plan;
-    const metro = this.#ground.metros.ofPlace[place]!;
-    for (let i = 0; i < pops.length; i++)
-      this.#slack[i] = placing.slackShare * k * this.#tiers.slackMs(metro, asn, pops[i]!);
     const row = this.#row(seat);
-    const before = row.slice();
+    const before = this.#before;
+    before.set(row);
     const nearest = this.#byDistance(place)[0]!;
     arrange(row, this.#costs, nearest, this.#slack);
     withTail(row, this.#tails);
@@ -227,6 +229,7 @@ function beyondMargin(gain: number, of: number): boolean {
 
 function moveUp(ranking: Uint8Array, from: number, to: number): void {
   const place = ranking[from]!;
-  ranking.copyWithin(to + 1, to, from);
+  // A few bytes: a bulk copy would take longer.
+  for (let at = from; at > to; at--) ranking[at] = ranking[at - 1]!;
   ranking[to] = place;
 }

@@ -16,8 +16,9 @@ const errorsMin = 80;
 export class Errors {
   readonly #rings: Float32Array[] = Array.from({ length: bases * 2 * bands }, () => new Float32Array(0));
   readonly #counts = new Uint32Array(bases * 2 * bands);
-  readonly #low = new Float32Array(bases * 2 * bands);
-  readonly #high = new Float32Array(bases * 2 * bands);
+  /** By bin, what the truth is below and above a prediction with 2.5%; NaN: not known yet. */
+  readonly low = new Float32Array(bases * 2 * bands);
+  readonly high = new Float32Array(bases * 2 * bands);
   readonly #isStale = new Uint8Array(bases * 2 * bands).fill(1);
 
   /** `errorMs`: what was measured less what was said. */
@@ -28,24 +29,16 @@ export class Errors {
     this.#isStale[bin] = 1;
   }
 
-  /** What the truth is below a prediction with 2.5%; NaN: not known yet. */
-  lowMs(basis: number, line: boolean, saidMs: number): number {
-    return this.#low[this.#fresh(basis, line, saidMs)]!;
-  }
-
-  highMs(basis: number, line: boolean, saidMs: number): number {
-    return this.#high[this.#fresh(basis, line, saidMs)]!;
-  }
-
-  #fresh(basis: number, line: boolean, saidMs: number): number {
+  /** The bin of a prediction, its bounds up to date. */
+  bin(basis: number, line: boolean, saidMs: number): number {
     const bin = binOf(basis, line, saidMs);
     if (this.#isStale[bin] === 0) return bin;
     this.#isStale[bin] = 0;
     const count = Math.min(ring, this.#counts[bin]!);
     const sorted = this.#rings[bin]!.slice(0, count).sort();
     const isKnown = count >= errorsMin;
-    this.#low[bin] = isKnown ? sorted[Math.floor(0.025 * (count + 1)) - 1]! : Number.NaN;
-    this.#high[bin] = isKnown ? sorted[Math.min(count - 1, Math.ceil(0.975 * (count + 1)) - 1)]! : Number.NaN;
+    this.low[bin] = isKnown ? sorted[Math.floor(0.025 * (count + 1)) - 1]! : Number.NaN;
+    this.high[bin] = isKnown ? sorted[Math.min(count - 1, Math.ceil(0.975 * (count + 1)) - 1)]! : Number.NaN;
     return bin;
   }
 }

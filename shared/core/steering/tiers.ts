@@ -16,13 +16,16 @@
  *
  * Only metros that something changed in are counted again, and only those near them are told.
  */
+import { Around } from './around.ts';
 import { distanceKm, type Vectors } from './base.ts';
 import { widened } from './cell-index.ts';
 import type { Cells, OwnRow } from './cells.ts';
-import { type Estimates, estimation, medianOf, type Prior, shrunkMedian } from './estimate.ts';
+import { type Estimates, estimation, type Prior } from './estimate.ts';
 import { Tier } from './map.ts';
+import { medianOfPart, medianWithout } from './medians.ts';
 import { Basis, Errors } from './prediction-errors.ts';
 import type { Metros } from './spots.ts';
+import { emptyResiduals, type Residuals, Votes } from './votes.ts';
 
 /** Metros that a metro remembers as its nearest with evidence: not each has some of every PoP. */
 const remembered = 24;
@@ -30,50 +33,24 @@ const remembered = 24;
 const votersMax = 500;
 /** What a residual must change by to be told, milliseconds: less changes no ranking. */
 const tellMs = 0.25;
-/** PoPs farther from each other have no residuals in common. */
-const kinKm = 1_100;
-const nearKm = 150;
-const middleKm = 700;
 /** Number of the kind that edges time themselves: nobody can be nearer than it says. */
 const edgeTimed = 0;
-
-interface Residuals {
-  /** By PoP; NaN where too few voted. */
-  readonly ms: Float32Array;
-  readonly votes: Uint16Array;
-  /** How far one vote alone can move `ms` at most. */
-  readonly slackMs: Float32Array;
-}
-
-/** PoPs near a PoP, itself the first, and what their residuals weigh for it. */
-interface Kin {
-  readonly pops: Uint8Array;
-  readonly weights: Float32Array;
-}
 
 interface Known extends Residuals {
   readonly byAsn: ReadonlyMap<number, Residuals>;
 }
 
-/** What is believed of a metro: added to the prior. */
-interface Area {
-  readonly ms: Float32Array;
+/** What is believed of a place by PoP, added to the prior, and what that rests on. */
+export interface Belief {
+  readonly ms: Float64Array;
   readonly basis: Uint8Array;
-  readonly slackMs: Float32Array;
+  /** How far one cell alone could move `ms`. */
+  readonly slackMs: Float64Array;
 }
 
-interface Around {
-  readonly ms: number;
-  readonly basis: number;
-  readonly slackMs: number;
-}
-
-/** A vote on its way. */
-interface Vote {
-  readonly row: number;
-  readonly pop: number;
-  readonly ms: number;
-  readonly n: number;
+/** What is believed of a metro, and of the ASes that have residuals of their own there. */
+interface Area extends Belief {
+  readonly byAsn: Map<number, Belief>;
 }
 
 export class Tiers {
@@ -83,7 +60,6 @@ export class Tiers {
   readonly #pops: number;
   readonly #prior: Prior;
   readonly #popVectors: Vectors;
-  readonly #kin: readonly Kin[];
   /** By cell row. */
   #metroOf = new Int32Array(0);
   #asnOf = new Uint32Array(0);
@@ -91,13 +67,19 @@ export class Tiers {
   #disputed = new Uint8Array(0);
   #seen = 0;
   readonly #rows = new Map<number, number[]>();
-  readonly #known = new Map<number, Known>();
-  readonly #areas = new Map<number, Area>();
+  /** By metro. */
+  readonly #known: (Known | undefined)[];
+  readonly #areas: (Area | undefined)[];
+  readonly #nothing: Belief;
   #dirty = new Set<number>();
   /** By metro: its nearest metros with evidence, nearest first; -1: none. */
   readonly #near: Int32Array;
   readonly #nearKm: Float32Array;
   readonly #isKnown: Uint8Array;
+  /** Cosine of a distance beyond the last of its nearest: what is farther need not be measured. */
+  readonly #nearCosine: Float64Array;
+  readonly #votes: Votes;
+  readonly #around: Around;
 
   constructor(cells: Cells, metros: Metros, popVectors: Vectors, prior: Prior) {
     this.#cells = cells;
@@ -105,10 +87,16 @@ export class Tiers {
     this.#pops = cells.pops;
     this.#prior = prior;
     this.#popVectors = popVectors;
-    this.#kin = Array.from({ length: cells.pops }, (_, pop) => kinOf(popVectors, pop, cells.pops));
     this.#near = new Int32Array(metros.count * remembered).fill(-1);
     this.#nearKm = new Float32Array(metros.count * remembered).fill(Number.POSITIVE_INFINITY);
     this.#isKnown = new Uint8Array(metros.count);
+    this.#nearCosine = new Float64Array(metros.count).fill(-2);
+    this.#known = new Array<Known | undefined>(metros.count).fill(undefined);
+    this.#areas = new Array<Area | undefined>(metros.count).fill(undefined);
+    this.#nothing = createBelief(this.#pops);
+    this.#nothing.basis.fill(Basis.prior);
+    this.#votes = new Votes(this.#pops);
+    this.#around = new Around(popVectors, this.#pops);
   }
 
   /** Says where a new cell is; rows come in order. `votes` false: it belongs to no network, e.g. loopback. */
@@ -184,7 +172,7 @@ export class Tiers {
     }
     for (const metro of told) {
       if (!changed.has(metro) && this.#isAreaKept(metro)) told.delete(metro);
-      else this.#areas.delete(metro);
+      else this.#areas[metro] = undefined;
     }
     for (const metro of changed) this.#learn(metro);
     return told;
@@ -192,7 +180,7 @@ export class Tiers {
 
   /** ASes of a metro that have residuals of their own. */
   asnsOf(metro: number): Iterable<number> {
-    return this.#known.get(metro)?.byAsn.keys() ?? [];
+    return this.#known[metro]?.byAsn.keys() ?? [];
   }
 
   metroOf(row: number): number {
@@ -203,11 +191,28 @@ export class Tiers {
     return this.#asnOf[row]!;
   }
 
-  /**
-   * What is believed of one way into `out[pop]`. `metro` -1: nothing is known of the place but distances; `lineMs`
-   * undefined: the line is not known.
-   */
-  estimate(metro: number, asn: number, km: number, pop: number, lineMs: number | undefined, out: Estimates): void {
+  /** What is believed of a place; `metro` -1: nothing is known of it but distances; `asn` 0: none. */
+  beliefOf(metro: number, asn: number): Belief {
+    if (metro < 0) return this.#nothing;
+    const area = this.#areaOf(metro);
+    const own = asn === 0 ? undefined : this.#known[metro]?.byAsn.get(asn);
+    if (own === undefined) return area;
+    let belief = area.byAsn.get(asn);
+    if (belief === undefined) {
+      belief = withAsn(area, own);
+      area.byAsn.set(asn, belief);
+    }
+    return belief;
+  }
+
+  /** The round trip that is believed of one way; `residualMs` is the belief's; NaN: the distance is not known. */
+  expectedMs(km: number, residualMs: number): number {
+    if (Number.isNaN(km)) return Number.NaN;
+    return Math.fround(Math.max(this.#prior.floorMs(km), this.#prior.expectedMs(km) + residualMs));
+  }
+
+  /** What is believed of one way into `out[pop]`. `lineMs` undefined: the line is not known. */
+  estimate(belief: Belief, km: number, pop: number, lineMs: number | undefined, out: Estimates): void {
     out.n[pop] = 0;
     if (Number.isNaN(km)) {
       out.tier[pop] = Tier.none;
@@ -216,108 +221,71 @@ export class Tiers {
       out.highMs[pop] = Number.POSITIVE_INFINITY;
       return;
     }
-    const area = metro < 0 ? undefined : this.#areaOf(metro);
-    let basis: number = area === undefined ? Basis.prior : area.basis[pop]!;
-    let residual = area?.ms[pop] ?? 0;
-    const own = metro < 0 || asn === 0 ? undefined : this.#known.get(metro)?.byAsn.get(asn);
-    const votes = own?.votes[pop] ?? 0;
-    if (votes >= estimation.votes) {
-      residual = (votes * own!.ms[pop]! + estimation.asnShrinkage * residual) / (votes + estimation.asnShrinkage);
-      basis = Basis.asn;
-    }
+    const basis = belief.basis[pop]!;
+    const residual = belief.ms[pop]!;
     const floor = this.#prior.floorMs(km);
     const ms = Math.max(floor, this.#prior.expectedMs(km) + residual + (lineMs ?? 0));
-    const low = this.errors.lowMs(basis, lineMs !== undefined, ms);
-    const high = this.errors.highMs(basis, lineMs !== undefined, ms);
+    const bin = this.errors.bin(basis, lineMs !== undefined, ms);
+    const low = this.errors.low[bin]!;
+    const high = this.errors.high[bin]!;
     out.tier[pop] = basis === Basis.asn ? Tier.asnMetro : basis === Basis.prior ? Tier.prior : Tier.spatial;
     out.ms[pop] = ms;
     out.lowMs[pop] = Number.isNaN(low) ? floor : Math.min(ms, Math.max(floor, ms + low));
     out.highMs[pop] = Number.isNaN(high) ? Math.max(ms, this.#prior.ceilingMs(km) + residual) : Math.max(ms, ms + high);
   }
 
-  /** How far one cell alone could move the residual to a PoP of what is believed of a place. */
-  slackMs(metro: number, asn: number, pop: number): number {
-    if (metro < 0) return 0;
-    const area = this.#areaOf(metro).slackMs[pop]!;
-    const own = asn === 0 ? undefined : this.#known.get(metro)?.byAsn.get(asn);
-    const votes = own?.votes[pop] ?? 0;
-    if (votes < estimation.votes) return area;
-    // One cell votes in both.
-    return (votes * own!.slackMs[pop]! + estimation.asnShrinkage * area) / (votes + estimation.asnShrinkage);
-  }
-
   /** What changed around a metro changed what is believed of it by too little: then that stays, until it adds up. */
   #isAreaKept(metro: number): boolean {
-    const held = this.#areas.get(metro);
+    const held = this.#areas[metro];
     if (held === undefined) return false;
-    const now = createArea(this.#pops);
+    const now = this.#fillArea(metro);
     for (let pop = 0; pop < this.#pops; pop++) {
-      this.#fillArea(metro, pop, now);
       if (now.basis[pop] !== held.basis[pop] || Math.abs(now.ms[pop]! - held.ms[pop]!) > tellMs) return false;
     }
     return true;
   }
 
   #areaOf(metro: number): Area {
-    let area = this.#areas.get(metro);
+    let area = this.#areas[metro];
     if (area === undefined) {
-      area = createArea(this.#pops);
-      for (let pop = 0; pop < this.#pops; pop++) this.#fillArea(metro, pop, area);
-      this.#areas.set(metro, area);
+      area = this.#fillArea(metro);
+      this.#areas[metro] = area;
     }
     return area;
   }
 
-  #fillArea(metro: number, pop: number, area: Area): void {
-    const around = this.#around(metro, pop);
-    const own = this.#known.get(metro);
-    const votes = own?.votes[pop] ?? 0;
-    area.ms[pop] = around.ms;
-    area.basis[pop] = around.basis;
-    area.slackMs[pop] = around.slackMs;
-    if (votes < estimation.metroVotes) return;
-    area.ms[pop] = blended(votes, own!.ms[pop]!, around.ms);
-    area.basis[pop] = Basis.metro;
-    // One cell is in one metro: it moves this one's median, or what is around.
-    area.slackMs[pop] = Math.max(blended(votes, own!.slackMs[pop]!, 0), blended(votes, 0, around.slackMs));
+  #fillArea(metro: number): Area {
+    const around = this.#lookAround(metro);
+    const own = this.#known[metro];
+    const area: Area = { ...createBelief(this.#pops), byAsn: new Map() };
+    for (let pop = 0; pop < this.#pops; pop++) {
+      const votes = own?.votes[pop] ?? 0;
+      const isOwn = votes >= estimation.metroVotes;
+      area.ms[pop] = Math.fround(isOwn ? blended(votes, own!.ms[pop]!, around.ms[pop]!) : around.ms[pop]!);
+      area.basis[pop] = isOwn ? Basis.metro : around.basis[pop]!;
+      const beyond = around.slackMs[pop]!;
+      // One cell is in one metro: it moves this one's median, or what is around.
+      area.slackMs[pop] = Math.fround(
+        isOwn ? Math.max(blended(votes, own!.slackMs[pop]!, 0), blended(votes, 0, beyond)) : beyond,
+      );
+    }
+    return area;
   }
 
-  /** Residual by the metros around, weighted by distance, and what that rests on. */
-  #around(metro: number, pop: number): Around {
-    let sum = 0;
-    let weights = estimation.spatialPrior;
-    let taken = 0;
-    let nearest = Number.POSITIVE_INFINITY;
-    let slack = 0;
+  /** Residuals by the metros around, weighted by distance, and what they rest on; valid until the next call. */
+  #lookAround(metro: number): Around {
+    const around = this.#around;
+    around.clear();
     const country = this.#metros.country[metro]!;
-    const { pops: kin, weights: kinWeights } = this.#kin[pop]!;
-    for (let i = metro * remembered; i < (metro + 1) * remembered && taken < estimation.spatialPlaces; i++) {
+    for (let i = metro * remembered; i < (metro + 1) * remembered; i++) {
       const near = this.#near[i]!;
       if (near < 0) break;
       if (near === metro) continue;
-      const known = this.#known.get(near)!;
-      const km = this.#nearKm[i]!;
       const border = this.#metros.country[near] === country ? 1 : estimation.spatialBorder;
-      const weight = border * kernel(km);
-      let own = 0;
-      let ownSlack = 0;
-      for (let k = 0; k < kin.length; k++) {
-        const other = kin[k]!;
-        if (known.votes[other]! < estimation.metroVotes) continue;
-        const part = weight * kinWeights[k]!;
-        own += part;
-        sum += part * known.ms[other]!;
-        ownSlack += part * known.slackMs[other]!;
-      }
-      if (own === 0) continue;
-      weights += own;
-      slack = Math.max(slack, ownSlack);
-      nearest = Math.min(nearest, km);
-      taken++;
+      around.take(this.#known[near]!, this.#nearKm[i]!, border);
     }
-    if (taken === 0) return { ms: 0, basis: Basis.prior, slackMs: 0 };
-    const basis = nearest < nearKm ? Basis.near : nearest < middleKm ? Basis.middle : Basis.far;
-    return { ms: sum / weights, basis, slackMs: slack / weights };
+    around.end();
+    return around;
   }
 
   /** Counts the votes of a metro again. True when it says something else. */
@@ -327,22 +295,26 @@ export class Tiers {
     const votes = this.#votesOf(rows);
     const all = this.#polish(votes);
     const byAsn = new Map<number, Residuals>();
-    for (const [asn, own] of Map.groupBy(votes, ({ row }) => this.#asnOf[row]!)) {
-      const residuals = asn === 0 ? undefined : this.#medians(own, estimation.votes);
-      if (residuals?.votes.some((count) => count >= estimation.votes)) byAsn.set(asn, residuals);
+    for (const [asn, cells] of this.#cellsByAsn(votes)) {
+      if (asn === 0 || cells.length < estimation.votes) continue;
+      votes.spread(this.#line, cells);
+      const residuals = votes.medians(estimation.votes);
+      if (residuals.votes.some((count) => count >= estimation.votes)) byAsn.set(asn, residuals);
     }
-    const before = this.#known.get(metro);
+    const before = this.#known[metro];
     const known = { ...all, byAsn };
     if (before === undefined && !all.votes.some((count) => count >= estimation.metroVotes)) return false;
     if (before !== undefined && !isNews(before, known)) return false;
-    this.#known.set(metro, known);
+    this.#known[metro] = known;
     if (this.#isKnown[metro] === 0) this.#announce(metro);
     return true;
   }
 
-  #votesOf(rows: readonly number[]): Vote[] {
+  /** Valid until the next call. */
+  #votesOf(rows: readonly number[]): Votes {
     const { first, entries, entryKind, entryPop, kind, p25, n, km } = this.#cells;
-    const votes: Vote[] = [];
+    const votes = this.#votes;
+    votes.clear();
     const step = Math.max(1, rows.length / votersMax);
     for (let i = 0; i < rows.length; i += step) {
       const row = rows[Math.floor(i)]!;
@@ -353,25 +325,40 @@ export class Tiers {
         if (entryKind[at] !== kind[row] || Math.round(n[at]!) < estimation.voteN) continue;
         const pop = entryPop[at]!;
         const ms = p25[at]! - this.#prior.expectedMs(km[place + pop]!);
-        if (!Number.isNaN(ms)) votes.push({ row, pop, ms, n: n[at]! });
+        if (!Number.isNaN(ms)) votes.add(pop, ms);
       }
+      votes.endCell(row);
     }
     return votes;
   }
 
+  /** By AS, cells among those that vote. */
+  #cellsByAsn(votes: Votes): Map<number, number[]> {
+    const byAsn = new Map<number, number[]>();
+    for (let cell = 0; cell < votes.cells; cell++) {
+      const asn = this.#asnOf[votes.row[cell]!]!;
+      const cells = byAsn.get(asn);
+      if (cells === undefined) byAsn.set(asn, [cell]);
+      else cells.push(cell);
+    }
+    return byAsn;
+  }
+
   /** Medians by PoP and lines by row, in turns (median polish, Tukey 1977). Keeps the lines. */
-  #polish(votes: readonly Vote[]): Residuals {
-    const byRow = Map.groupBy(votes, ({ row }) => row);
-    let residuals: Residuals = emptyResiduals(this.#pops);
+  #polish(votes: Votes): Residuals {
+    const line = this.#line;
+    const lines = new Float64Array(votes.cells);
+    let residuals = emptyResiduals(this.#pops);
     for (let turn = 0; turn < 3; turn++) {
-      const lines: number[] = [];
-      for (const [row, own] of byRow) {
-        this.#line[row] = lineOf(own, residuals, -1);
-        lines.push(this.#line[row]!);
+      for (let cell = 0; cell < votes.cells; cell++) {
+        const own = Math.fround(votes.line(cell, residuals.ms, -1));
+        line[votes.row[cell]!] = own;
+        lines[cell] = own;
       }
-      const level = medianOf(lines);
-      for (const row of byRow.keys()) this.#line[row]! -= level;
-      residuals = this.#medians(votes, 1);
+      const level = medianOfPart(lines, 0, votes.cells);
+      for (let cell = 0; cell < votes.cells; cell++) line[votes.row[cell]!]! -= level;
+      votes.spread(line);
+      residuals = votes.medians(1);
     }
     for (let pop = 0; pop < this.#pops; pop++) {
       if (residuals.votes[pop]! < estimation.metroVotes) residuals.ms[pop] = Number.NaN;
@@ -379,26 +366,14 @@ export class Tiers {
     return residuals;
   }
 
-  /** Medians by PoP of votes less their lines, NaN where fewer than `least` voted. */
-  #medians(votes: readonly Vote[], least: number): Residuals {
-    const values = Array.from({ length: this.#pops }, (): number[] => []);
-    for (const { row, pop, ms } of votes) values[pop]!.push(ms - this.#line[row]!);
-    const residuals = emptyResiduals(this.#pops);
-    for (const [pop, of] of values.entries()) {
-      residuals.votes[pop] = of.length;
-      const isKnown = of.length >= Math.max(1, least);
-      const sorted = Float32Array.from(of).sort();
-      residuals.ms[pop] = isKnown ? middle(sorted) : Number.NaN;
-      residuals.slackMs[pop] = isKnown ? slackOf(sorted) : Number.NaN;
-    }
-    return residuals;
-  }
-
   /** Makes a metro one of the nearest of those around it. */
   #announce(metro: number): void {
     const { vectors, count } = this.#metros;
+    const [x, y, z] = [vectors[3 * metro]!, vectors[3 * metro + 1]!, vectors[3 * metro + 2]!];
     this.#isKnown[metro] = 1;
     for (let other = 0; other < count; other++) {
+      const cosine = x * vectors[3 * other]! + y * vectors[3 * other + 1]! + z * vectors[3 * other + 2]!;
+      if (cosine < this.#nearCosine[other]!) continue;
       const end = (other + 1) * remembered - 1;
       const km = distanceKm(vectors, other, vectors, metro);
       if (km >= this.#nearKm[end]!) continue;
@@ -409,101 +384,98 @@ export class Tiers {
       }
       this.#near[at] = metro;
       this.#nearKm[at] = km;
+      this.#nearCosine[other] = cosineBeyond(this.#nearKm[end]!);
     }
   }
 
   /** Predicts the votes of a metro as if each one's cell had not been measured there. */
   #learn(metro: number): void {
-    const known = this.#known.get(metro)!;
+    const known = this.#known[metro]!;
     const votes = this.#votesOf(this.#rows.get(metro)!);
-    const lines = Map.groupBy(votes, ({ row }) => row);
-    const sortedOf = (some: readonly Vote[]) => {
-      const values = Array.from({ length: this.#pops }, (): number[] => []);
-      for (const { row, pop, ms } of some) values[pop]!.push(ms - this.#line[row]!);
-      return values.map((of) => Float32Array.from(of).sort());
-    };
-    const all = sortedOf(votes);
-    const ofAsn = new Map<number, Float32Array[]>();
-    for (const asn of known.byAsn.keys()) ofAsn.set(asn, sortedOf(votes.filter(({ row }) => this.#asnOf[row] === asn)));
-    const around = Array.from({ length: this.#pops }, (_, pop) => this.#around(metro, pop));
-    for (const vote of votes) {
-      const { row, pop, ms } = vote;
-      const value = ms - this.#line[row]!;
-      const km = this.#cells.km[this.#cells.kmFrom(row) + pop]!;
-      const prior = this.#prior.expectedMs(km);
-      const learnAs = (basis: number, residual: number) => {
-        this.errors.add(basis, false, prior + residual, ms - residual);
-        if (lines.get(row)!.length < 2) return;
-        const line = lineOf(lines.get(row)!, known, pop);
-        this.errors.add(basis, true, prior + residual + line, ms - residual - line);
-      };
-      learnAs(Basis.prior, 0);
-      const { ms: beyond, basis } = around[pop]!;
-      if (basis !== Basis.prior) learnAs(basis, beyond);
-      const count = all[pop]!.length - 1;
-      if (count < estimation.metroVotes) continue;
-      const metroMs = blended(count, medianWithout(all[pop]!, value), beyond);
-      learnAs(Basis.metro, metroMs);
-      const own = ofAsn.get(this.#asnOf[row]!)?.[pop];
-      if (own === undefined || own.length - 1 < estimation.votes) continue;
-      const { asnShrinkage } = estimation;
-      const asnVotes = own.length - 1;
-      const asnMs = (asnVotes * medianWithout(own, value) + asnShrinkage * metroMs) / (asnVotes + asnShrinkage);
-      learnAs(Basis.asn, asnMs);
+    const all = this.#spreadOf(votes);
+    const ofAsn = new Map<number, Spread>();
+    for (const [asn, cells] of this.#cellsByAsn(votes)) {
+      if (known.byAsn.has(asn)) ofAsn.set(asn, this.#spreadOf(votes, cells));
+    }
+    const around = this.#lookAround(metro);
+    for (let cell = 0; cell < votes.cells; cell++) {
+      const row = votes.row[cell]!;
+      const own = ofAsn.get(this.#asnOf[row]!);
+      for (let at = votes.first[cell]!; at < votes.first[cell + 1]!; at++) {
+        const pop = votes.pop[at]!;
+        const ms = votes.ms[at]!;
+        const value = ms - this.#line[row]!;
+        const prior = this.#prior.expectedMs(this.#cells.km[this.#cells.kmFrom(row) + pop]!);
+        const line = votes.votesOf(cell) < 2 ? undefined : votes.line(cell, known.ms, pop);
+        this.#learnAs(Basis.prior, prior, 0, ms, line);
+        const beyond = around.ms[pop]!;
+        if (around.basis[pop] !== Basis.prior) this.#learnAs(around.basis[pop]!, prior, beyond, ms, line);
+        const others = votesFor(all, pop) - 1;
+        if (others < estimation.metroVotes) continue;
+        const metroMs = blended(others, otherMedian(all, pop, value), beyond);
+        this.#learnAs(Basis.metro, prior, metroMs, ms, line);
+        const others1 = own === undefined ? 0 : votesFor(own, pop) - 1;
+        if (own === undefined || others1 < estimation.votes) continue;
+        const asnMs = blendedAsn(others1, otherMedian(own, pop, value), metroMs);
+        this.#learnAs(Basis.asn, prior, asnMs, ms, line);
+      }
     }
   }
-}
 
-function kernel(km: number, halfKm = estimation.spatialKm): number {
-  return 1 / (1 + (km / halfKm) ** 2);
-}
-
-/** PoPs near each other are reached by much the same way. */
-function kinOf(vectors: Vectors, pop: number, pops: number): Kin {
-  const kin = [{ other: pop, weight: 1 }];
-  for (let other = 0; other < pops; other++) {
-    const km = distanceKm(vectors, pop, vectors, other);
-    if (other !== pop && km < kinKm) kin.push({ other, weight: estimation.kinShare * kernel(km, estimation.kinKm) });
+  #spreadOf(votes: Votes, cells?: readonly number[]): Spread {
+    votes.spread(this.#line, cells);
+    votes.sort();
+    return { values: votes.values.slice(0, votes.start.at(-1)), start: votes.start.slice() };
   }
-  return { pops: Uint8Array.from(kin, ({ other }) => other), weights: Float32Array.from(kin, ({ weight }) => weight) };
+
+  #learnAs(basis: number, priorMs: number, residualMs: number, ms: number, lineMs: number | undefined): void {
+    this.errors.add(basis, false, priorMs + residualMs, ms - residualMs);
+    if (lineMs !== undefined) this.errors.add(basis, true, priorMs + residualMs + lineMs, ms - residualMs - lineMs);
+  }
 }
 
-function createArea(pops: number): Area {
-  return { ms: new Float32Array(pops), basis: new Uint8Array(pops), slackMs: new Float32Array(pops) };
+/** Votes by PoP, sorted (votes.ts). */
+interface Spread {
+  readonly values: Float32Array;
+  readonly start: Uint32Array;
 }
 
-function emptyResiduals(pops: number): Residuals {
-  return { ms: new Float32Array(pops), votes: new Uint16Array(pops), slackMs: new Float32Array(pops) };
+function votesFor({ start }: Spread, pop: number): number {
+  return start[pop + 1]! - start[pop]!;
 }
 
-function middle(sorted: Float32Array): number {
-  return (sorted[(sorted.length - 1) >> 1]! + sorted[sorted.length >> 1]!) / 2;
+function otherMedian({ values, start }: Spread, pop: number, value: number): number {
+  return medianWithout(values, start[pop]!, start[pop + 1]!, Math.fround(value));
 }
 
-/** How far the median of these goes when one of them says anything else. Infinity below three. */
-function slackOf(sorted: Float32Array): number {
-  const { length } = sorted;
-  if (length < 3) return Number.POSITIVE_INFINITY;
-  const ms = middle(sorted);
-  const [below, above] = [(length - 1) >> 1, length >> 1];
-  // One vote taken from one side and put on the other shifts both middle ranks by one at most.
-  const lowMs = below === above ? sorted[below - 1]! : (sorted[below - 1]! + sorted[below]!) / 2;
-  const highMs = below === above ? sorted[above + 1]! : (sorted[above]! + sorted[above + 1]!) / 2;
-  return Math.max(ms - lowMs, highMs - ms);
+function createBelief(pops: number): Belief {
+  return { ms: new Float64Array(pops), basis: new Uint8Array(pops), slackMs: new Float64Array(pops) };
+}
+
+function withAsn(area: Belief, own: Residuals): Belief {
+  const belief = { ms: area.ms.slice(), basis: area.basis.slice(), slackMs: area.slackMs.slice() };
+  for (let pop = 0; pop < own.ms.length; pop++) {
+    const votes = own.votes[pop]!;
+    if (votes < estimation.votes) continue;
+    belief.ms[pop] = blendedAsn(votes, own.ms[pop]!, area.ms[pop]!);
+    belief.basis[pop] = Basis.asn;
+    // One cell votes in both.
+    belief.slackMs[pop] = blendedAsn(votes, own.slackMs[pop]!, area.slackMs[pop]!);
+  }
+  return belief;
+}
+
+/** A cosine that is surely below that of the distance, rounding and all. */
+function cosineBeyond(km: number): number {
+  return km === Number.POSITIVE_INFINITY ? -2 : Math.cos(km / 6_371) - 1e-6;
+}
+
+function blendedAsn(votes: number, ms: number, metroMs: number): number {
+  return (votes * ms + estimation.asnShrinkage * metroMs) / (votes + estimation.asnShrinkage);
 }
 
 function blended(votes: number, ms: number, aroundMs: number): number {
   return (votes * ms + estimation.metroShrinkage * aroundMs) / (votes + estimation.metroShrinkage);
-}
-
-/** Of one cell's votes, what they have in common beyond the residuals; `except`: a PoP left out. */
-function lineOf(votes: readonly Vote[], { ms: residuals }: Pick<Residuals, 'ms'>, except: number): number {
-  const differences: number[] = [];
-  for (const { pop, ms } of votes) {
-    const residual = residuals[pop]!;
-    if (pop !== except) differences.push(ms - (Number.isNaN(residual) ? 0 : residual));
-  }
-  return differences.length === 0 ? 0 : shrunkMedian(differences);
 }
 
 function isNews(before: Known, after: Known): boolean {
@@ -521,13 +493,4 @@ function differ(a: Residuals, b: Residuals, least: number): boolean {
     if (b.votes[pop]! >= least && Math.abs(a.ms[pop]! - b.ms[pop]!) > tellMs) return true;
   }
   return false;
-}
-
-/** Median of the others. */
-function medianWithout(sorted: Float32Array, value: number): number {
-  const length = sorted.length - 1;
-  let at = sorted.indexOf(Math.fround(value));
-  if (at < 0) at = sorted.length;
-  const of = (i: number) => sorted[i < at ? i : i + 1]!;
-  return (of((length - 1) >> 1) + of(length >> 1)) / 2;
 }

@@ -1,0 +1,97 @@
+/** What the metros around a metro say of it, PoP by PoP. */
+import { distanceKm, type Vectors } from './base.ts';
+import { estimation } from './estimate.ts';
+import { Basis } from './prediction-errors.ts';
+import type { Residuals } from './votes.ts';
+
+/** PoPs farther from each other have no residuals in common. */
+const kinKm = 1_100;
+const nearKm = 150;
+const middleKm = 700;
+
+/** PoPs near a PoP, itself the first, and what their residuals weigh for it. */
+interface Kin {
+  readonly pops: Uint8Array;
+  readonly weights: Float32Array;
+}
+
+export class Around {
+  /** By PoP, when all metros are taken in: residuals weighted by distance, and what they rest on. */
+  readonly ms: Float64Array;
+  readonly basis: Uint8Array;
+  readonly slackMs: Float64Array;
+  readonly #kin: readonly Kin[];
+  readonly #weights: Float64Array;
+  readonly #taken: Uint8Array;
+  readonly #nearestKm: Float64Array;
+
+  constructor(popVectors: Vectors, pops: number) {
+    this.ms = new Float64Array(pops);
+    this.basis = new Uint8Array(pops);
+    this.slackMs = new Float64Array(pops);
+    this.#kin = Array.from({ length: pops }, (_, pop) => kinOf(popVectors, pop, pops));
+    this.#weights = new Float64Array(pops);
+    this.#taken = new Uint8Array(pops);
+    this.#nearestKm = new Float64Array(pops);
+  }
+
+  clear(): void {
+    this.ms.fill(0);
+    this.slackMs.fill(0);
+    this.#taken.fill(0);
+    this.#weights.fill(estimation.spatialPrior);
+  }
+
+  /** Another metro, from near to far; `share`: what its weight is cut to by a border. */
+  take(known: Residuals, km: number, share: number): void {
+    const weight = share * kernel(km, estimation.spatialKm);
+    for (let pop = 0; pop < this.ms.length; pop++) {
+      if (this.#taken[pop]! < estimation.spatialPlaces) this.#takeFor(pop, known, km, weight);
+    }
+  }
+
+  #takeFor(pop: number, { ms, votes, slackMs }: Residuals, km: number, weight: number): void {
+    const { pops, weights } = this.#kin[pop]!;
+    let sum = this.ms[pop]!;
+    let own = 0;
+    let slack = 0;
+    for (let i = 0; i < pops.length; i++) {
+      const other = pops[i]!;
+      if (votes[other]! < estimation.metroVotes) continue;
+      const part = weight * weights[i]!;
+      own += part;
+      sum += part * ms[other]!;
+      slack += part * slackMs[other]!;
+    }
+    if (own === 0) return;
+    if (this.#taken[pop] === 0) this.#nearestKm[pop] = km;
+    this.#taken[pop]!++;
+    this.ms[pop] = sum;
+    this.#weights[pop]! += own;
+    if (slack > this.slackMs[pop]!) this.slackMs[pop] = slack;
+  }
+
+  end(): void {
+    for (let pop = 0; pop < this.ms.length; pop++) {
+      const km = this.#nearestKm[pop]!;
+      const near = km < nearKm ? Basis.near : km < middleKm ? Basis.middle : Basis.far;
+      this.basis[pop] = this.#taken[pop] === 0 ? Basis.prior : near;
+      this.ms[pop]! /= this.#weights[pop]!;
+      this.slackMs[pop]! /= this.#weights[pop]!;
+    }
+  }
+}
+
+function kernel(km: number, halfKm: number): number {
+  return 1 / (1 + (km / halfKm) ** 2);
+}
+
+/** PoPs near each other are reached by much the same way. */
+function kinOf(vectors: Vectors, pop: number, pops: number): Kin {
+  const kin = [{ other: pop, weight: 1 }];
+  for (let other = 0; other < pops; other++) {
+    const km = distanceKm(vectors, pop, vectors, other);
+    if (other !== pop && km < kinKm) kin.push({ other, weight: estimation.kinShare * kernel(km, estimation.kinKm) });
+  }
+  return { pops: Uint8Array.from(kin, ({ other }) => other), weights: Float32Array.from(kin, ({ weight }) => weight) };
+}
