@@ -114,7 +114,12 @@ export class Builder implements Component {
     for (const follower of this.#followers) await follower.start();
     // The map in service has the estimates; a restart alone is no news.
     if (this.inService !== undefined) this.#publishedAtMs = clock.monotonicMs();
-    this.#stops = [clock.every(limits.mapper.wholeMs, () => this.#schedule())];
+    this.#stops = [
+      clock.every(limits.mapper.wholeMs, () => this.#schedule()),
+      clock.every(limits.mapper.overloadMs, () => {
+        if (this.current !== undefined && this.publisher.overloads(this.current.desired).size > 0) this.#schedule();
+      }),
+    ];
     if (this.#desired !== undefined) await this.step();
   }
 
@@ -205,6 +210,9 @@ export class Builder implements Component {
       }
       this.#feed(this.current, nowMs);
       this.#traffic.apply(this.current.build, nowMs);
+      const { build, plan, desired } = this.current;
+      const overloads = [...this.publisher.overloads(desired)];
+      build.overloaded(new Map(overloads.map(([id, load]) => [plan.pops.indexOf(id), load])), nowMs);
       if (stepDegraded(this.#degradations, this.current, nowMs) || whole) await this.#tellDegraded();
       const map = this.current.build.build(nowMs, whole);
       this.lastBuildMs = clock.monotonicMs() - startMs;

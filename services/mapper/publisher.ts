@@ -15,7 +15,7 @@ import { describeError, OperatingError } from '@ufes/core/errors.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Component } from '@ufes/core/ports.ts';
 import { sameRankings } from '@ufes/core/steering/build.ts';
-import { type GroupCosts, Judge, type JudgeInput, type Judgement } from '@ufes/core/steering/judge.ts';
+import { type GroupCosts, Judge, type JudgeInput, type Judgement, type PopNow } from '@ufes/core/steering/judge.ts';
 import type { RolledBack, SteeringMap } from '@ufes/core/steering/map.ts';
 import { encodeMap } from '@ufes/core/steering/map-bytes.ts';
 import type { Publication, Reason } from '@ufes/core/steering/publication.ts';
@@ -113,6 +113,11 @@ export class Publisher implements Component {
     const published = await this.#put(isRolledBack ? { ...map, rolledBack } : map);
     await this.#publishedAs(published, judgement, draft);
     return published;
+  }
+
+  /** PoPs over their hard limit, as last told. */
+  overloads(desired: DesiredState): Map<string, number> {
+    return overloadsOf(this.#conditions.pops(desired), (desired.room ?? defaultRoom).hard);
   }
 
   /** PoPs as they are now, by id, and the shares of their cells that full ones keep. */
@@ -271,6 +276,15 @@ export class Publisher implements Component {
       log.error({ ...entry, error: describeError(thrown) }, 'not in the audit log');
     });
   }
+}
+
+/** PoPs (ids) over their hard limit, and what they carry, requests a second. */
+export function overloadsOf(pops: ReadonlyMap<string, PopNow>, hard: number): Map<string, number> {
+  const overloads = new Map<string, number>();
+  for (const [id, { requestsPerSecond = 0, capacity }] of pops) {
+    if (requestsPerSecond > hard * capacity) overloads.set(id, requestsPerSecond);
+  }
+  return overloads;
 }
 
 /** What cells ask for, where edges count it. */

@@ -128,6 +128,8 @@ export const limits = {
     estimatesMs: 15_000,
     /** Time alone moves estimates (decay, the last quarter of an hour): everything is looked at again. */
     wholeMs: 60_000,
+    /** While a PoP is over its hard limit, maps are built this often at least. */
+    overloadMs: 5_000,
     /** Cells whose requests are counted; further ones are not. */
     trafficCells: 2_000_000,
     /** Edge-timed samples of a PoP that are kept to see whether it became slow: more cells than that say no more. */

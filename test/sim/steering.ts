@@ -19,6 +19,7 @@ import { Degradations } from '@ufes/core/steering/degraded.ts';
 import type { Evidence } from '@ufes/core/steering/explanation.ts';
 import { findInterval, noPop, type SteeringMap } from '@ufes/core/steering/map.ts';
 import { geoKey, type PreparedService, prepareService } from '@ufes/core/steering/prepare.ts';
+import { defaultRoom } from '@ufes/core/steering/room.ts';
 import { noteEdgeTimed, stepDegraded } from '@ufes/mapper/degraded.ts';
 import { EvidenceTable } from '@ufes/mapper/evidence.ts';
 import { feedCell, sketchSamples } from '@ufes/mapper/feed.ts';
@@ -75,6 +76,8 @@ export class Steering {
   /** What edges count. */
   readonly traffic = new Traffic();
   readonly degradations = new Degradations();
+  /** Requests a second by PoP, when edges tell. */
+  tellLoads: (() => readonly number[] | undefined) | undefined;
   readonly live: LiveView = createLive(liveBuffer(8));
   inService: SteeringMap | undefined;
   /** Maps that went into service and rank otherwise than the one before. */
@@ -151,6 +154,13 @@ export class Steering {
     this.#changed.clear();
     const { build: steering } = this.#fed;
     this.traffic.forEach(nowMs, (family, hi, lo, rate) => steering.setRequests(family, hi, lo, rate));
+    const loads = this.tellLoads?.() ?? [];
+    const { plan } = this.#fed;
+    const { pops, room = defaultRoom } = this.desired;
+    const over = pops.flatMap(({ id, requestsPerSecond }, pop): [number, number][] =>
+      (loads[pop] ?? 0) > room.hard * requestsPerSecond ? [[plan.pops.indexOf(id), loads[pop]!]] : [],
+    );
+    steering.overloaded(new Map(over), nowMs);
     stepDegraded(this.degradations, this.#fed, nowMs);
     const built = steering.build(nowMs, whole);
     const accepted = this.#publish(built, this.inService, nowMs, this);

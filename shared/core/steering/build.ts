@@ -21,6 +21,7 @@ import {
   vectorsOf,
   withTail,
 } from './base.ts';
+import { fitting } from './capacity.ts';
 import { CellTables } from './cell-table.ts';
 import { Cells } from './cells.ts';
 import {
@@ -138,6 +139,8 @@ export class SteeringBuild {
   /** By PoP, milliseconds; undefined: none is degraded. */
   #beyond: Beyond | undefined;
   #isAllDue = false;
+  /** By PoP, when it was last taken to be asked for more. */
+  readonly #surgedAtMs = new Map<number, number>();
 
   constructor(input: BuildInput, cells = new Cells(input.pops.length)) {
     this.input = input;
@@ -181,6 +184,38 @@ export class SteeringBuild {
       row: this.cells.rowOf(family, hi, lo),
       spot: spotOf(this.input.ground, family, hi, lo),
     }));
+  }
+
+  /**
+   * PoPs (numbers) that carry more than they can take, and what that is, requests a second: an average of days does not know
+   * of it, so all who go there are taken to ask for as many times more, for a while.
+   */
+  overloaded(told: ReadonlyMap<number, number>, nowMs: number): void {
+    const { requests } = this;
+    if (told.size === 0) return;
+    const demand = requests.demand(nowMs);
+    const steered = this.#groups.filter(({ plan }) => plan.policy !== 'geo');
+    for (const [pop, load] of told) {
+      if (nowMs - (this.#surgedAtMs.get(pop) ?? Number.NEGATIVE_INFINITY) < fitting.surgeAgainMs) continue;
+      const there = new Set<number>();
+      let expected = 0;
+      for (const group of steered) {
+        const place = group.plan.pops.indexOf(pop);
+        const { ranking } = this.#asking(group, nowMs);
+        for (let unit = 0; unit < requests.count; unit++) {
+          const row = requests.row[unit]!;
+          const first = (row < 0 ? undefined : group.fitted.rows.get(row))?.[0] ?? ranking(unit)[0];
+          if (first !== place) continue;
+          there.add(unit);
+          expected += demand[unit]! / steered.length;
+        }
+      }
+      const factor = Math.min(fitting.surgeMax, load / expected);
+      if (!(factor > 1)) continue;
+      this.#surgedAtMs.set(pop, nowMs);
+      const factors = new Map([...there].map((unit) => [unit, (factor * demand[unit]!) / requests.perSecond[unit]!]));
+      requests.surge(factors, nowMs + fitting.surgeMs, nowMs);
+    }
   }
 
   /**
@@ -307,7 +342,7 @@ export class SteeringBuild {
     const defaults = Uint8Array.from(plan.defaultOrder);
     const isOwned = (row: number) => row >= 0 && states.owned[row] === 1;
     return {
-      demand: requests.perSecond.subarray(0, requests.count),
+      demand: requests.demand(nowMs),
       width: plan.pops.length,
       ranking: (unit: number): Uint8Array => {
         const row = requests.row[unit]!;

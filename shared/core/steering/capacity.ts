@@ -42,6 +42,13 @@ export const fitting = {
   share: 0.97,
   /** While all fits, who was sent away is not looked at again for so long. */
   keepMs: 10 * 60_000,
+  /** The same while second choices alone do not fit: perhaps there is no room for all of them. */
+  secondMs: 2 * 60_000,
+  /** Who goes to a PoP over its hard limit asks for so many times its average at most, and for so long. */
+  surgeMax: 4,
+  surgeMs: 30 * 60_000,
+  /** What left it is still counted there for a TTL and a feedback: until then it is not asked again how much that is. */
+  surgeAgainMs: 90_000,
 };
 
 /** Sums of floats. */
@@ -246,17 +253,18 @@ export function fit(asking: Asking, limits: PopLimits): Map<number, Uint8Array> 
   return fitted;
 }
 
-/** Whether rankings fit as they are: first choices, and second ones for the loss of any one PoP, within hard limits. */
-export function fits(asking: Asking, { hard }: PopLimits): boolean {
+/** Whether rankings fit as they are within hard limits: first choices, and second ones for the loss of any one PoP. */
+export function fits(asking: Asking, { hard }: PopLimits): { readonly first: boolean; readonly second: boolean } {
   const { width } = asking;
   const { load, heirs } = loadsOf(asking);
+  let second = true;
   for (let pop = 0; pop < width; pop++) {
-    if (load[pop]! > hard[pop]! + rounding) return false;
+    if (load[pop]! > hard[pop]! + rounding) return { first: false, second: false };
     for (let lost = 0; lost < width; lost++) {
-      if (lost !== pop && load[pop]! + heirs[lost * width + pop]! > hard[pop]! + rounding) return false;
+      if (lost !== pop && load[pop]! + heirs[lost * width + pop]! > hard[pop]! + rounding) second = false;
     }
   }
-  return true;
+  return { first: true, second };
 }
 
 /** First choices by unit, what each PoP carries, and by lost PoP what each other one then carries more. */

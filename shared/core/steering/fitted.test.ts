@@ -82,4 +82,17 @@ describe('a build', () => {
     expect(second(iad)).toBe(7);
     expect(second(sin)).toBe(3);
   });
+
+  test('sends on who goes to a PoP that carries more than it can take, as much as that is, and back after a while', () => {
+    const build = world([1000, 100, 1000]);
+    ask(build, 6);
+    expect(at(build.build(nowMs, true), lon)).toBe(10);
+    // Told 120, which is twice the average: 8 of 12 a second each fit.
+    build.overloaded(new Map([[lon, 120]]), nowMs + 15_000);
+    expect(at(build.build(nowMs + 15_000), lon)).toBe(8);
+    // Those who left are still counted there for a while.
+    build.overloaded(new Map([[lon, 110]]), nowMs + 30_000);
+    expect(at(build.build(nowMs + 30_000), lon)).toBe(8);
+    expect(at(build.build(nowMs + 40 * 60_000), lon)).toBe(10);
+  });
 });

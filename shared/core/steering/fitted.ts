@@ -30,7 +30,8 @@ export class Fitted {
     }
     const kept = this.#changed;
     const held: Asking = { ...asking, ranking: (unit) => kept.get(unit)?.ranking ?? asking.ranking(unit) };
-    if (nowMs - this.#atMs >= fitting.keepMs || !fits(held, limits)) {
+    const { first, second } = fits(held, limits);
+    if (!first || nowMs - this.#atMs >= (second ? fitting.keepMs : fitting.secondMs)) {
       this.#atMs = nowMs;
       const less = { soft: scaled(limits.soft), hard: scaled(limits.hard) };
       const fitted = fit({ ...asking, kept: (unit) => kept.get(unit)?.ranking }, less);

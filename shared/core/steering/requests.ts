@@ -12,8 +12,9 @@ export class Requests {
   row = new Int32Array(0);
   /** Spot that GeoIP has it at, -1 for none. */
   spot = new Int32Array(0);
-  /** Something changed since `isNew` was taken back. */
-  isNew = false;
+  /** What a cell asks for beyond its average, as a factor, and until when that is taken to last. */
+  #surge = new Float32Array(0);
+  #surgeUntilMs = Number.NEGATIVE_INFINITY;
 
   get count(): number {
     return this.#index.count;
@@ -48,8 +49,23 @@ export class Requests {
       this.row[number] = row;
       this.spot[number] = spot;
     }
-    if (this.perSecond[number] === Math.fround(perSecond)) return;
     this.perSecond[number] = perSecond;
-    this.isNew = true;
+  }
+
+  /** Cells ask for so many times their average; by number, none below one. */
+  surge(factors: ReadonlyMap<number, number>, untilMs: number, nowMs: number): void {
+    if (nowMs >= this.#surgeUntilMs) this.#surge.fill(1);
+    const known = this.#surge.length;
+    this.#surge = widened(this.#surge, this.count);
+    this.#surge.fill(1, known);
+    for (const [number, factor] of factors) this.#surge[number] = Math.max(this.#surge[number]!, factor);
+    this.#surgeUntilMs = untilMs;
+  }
+
+  /** Requests a second by number, as of now. */
+  demand(nowMs: number): Float32Array {
+    const average = this.perSecond.subarray(0, this.count);
+    if (nowMs >= this.#surgeUntilMs) return average;
+    return average.map((perSecond, number) => perSecond * (this.#surge[number] ?? 1));
   }
 }

@@ -95,6 +95,7 @@ class Stage {
     this.#capacity = capacities(world);
     const { publish, raw } = this.#judging;
     this.#steering = new Steering({ world, capacity: this.#capacity, publish, raw });
+    this.#steering.tellLoads = () => this.#judging.loads;
     const measured = drawMeasured(world, options.measured, new Set(), seededRng(`${seed}/measured`));
     const { beaconsPerDay, beacons } = options;
     this.#clock = new Clock({ steering: this.#steering, measured, beaconsPerDay, beacons, seed }, startMs);
