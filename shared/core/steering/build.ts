@@ -21,7 +21,7 @@ import {
   vectorsOf,
   withTail,
 } from './base.ts';
-import { fitting } from './capacity.ts';
+import { type Asking, fitting, type PopLimits } from './capacity.ts';
 import { CellTables } from './cell-table.ts';
 import { Cells } from './cells.ts';
 import {
@@ -325,7 +325,9 @@ export class SteeringBuild {
     for (const group of this.#groups) {
       const { limits } = group.plan;
       if (limits === undefined || group.plan.policy === 'geo') continue;
-      const rows = group.fitted.update(this.#asking(group, nowMs), limits, nowMs, (unit) => this.#rowFor(unit));
+      const asking = this.#asking(group, nowMs);
+      const now = this.#limitsNow(group, limits, asking);
+      const rows = group.fitted.update(asking, now, nowMs, (unit) => this.#rowFor(unit));
       for (const row of rows) changed.add(row);
     }
     for (const { states } of this.#groups) states.reserve(cells.count);
@@ -336,7 +338,18 @@ export class SteeringBuild {
     }
   }
 
-  #asking(group: Group, nowMs: number) {
+  /** A degraded PoP takes those who are best off there even so, and nobody whom others have no room for. */
+  #limitsNow({ plan }: Group, limits: PopLimits, { demand, ranking }: Omit<Asking, 'kept'>): PopLimits {
+    const beyond = this.#beyond;
+    if (beyond === undefined) return limits;
+    const own = new Float64Array(plan.pops.length);
+    for (let unit = 0; unit < demand.length; unit++) own[ranking(unit)[0]!]! += demand[unit]!;
+    const now = (of: ArrayLike<number>) =>
+      Float64Array.from(of, (limit, place) => (beyond[plan.pops[place]!]! > 0 ? Math.min(limit, own[place]!) : limit));
+    return { soft: now(limits.soft), hard: now(limits.hard) };
+  }
+
+  #asking(group: Group, nowMs: number): Omit<Asking, 'kept'> {
     const { requests, cells, tiers } = this;
     const { plan, states, places, costs } = group;
     const defaults = Uint8Array.from(plan.defaultOrder);
