@@ -47,6 +47,7 @@ export function feedCell(fed: Fed, table: EvidenceTable, text: string, nowMs: nu
 export function feedAll(fed: Fed, table: EvidenceTable, nowMs: number): string[] {
   const feeder = feederOf(fed, table);
   const demoted: string[] = [];
+  fed.build.cells.reserve(table.numbers, table.keys);
   for (let number = 0; number < table.numbers; number++) {
     if (feeder.feed(number, nowMs)) demoted.push(table.prefixText(number));
   }

@@ -4,11 +4,8 @@ import { distanceKm } from '@ufes/core/steering/base.ts';
 import { type Ground, groundOf, locationOf } from '@ufes/core/steering/build.ts';
 import type { CellPlace, Cells } from '@ufes/core/steering/cells.ts';
 import type { Prior } from '@ufes/core/steering/estimate.ts';
-import { countryText, type Geoip } from '@ufes/geoip/geoip.ts';
+import type { Geoip } from '@ufes/geoip/geoip.ts';
 import { floorRttMs, priorRttMs } from '@ufes/geoip/prior.ts';
-
-/** Side of the squares that make a metro, degrees of latitude: about 50 km. */
-const metroDegrees = 0.45;
 
 export const distancePrior: Prior = {
   expectedMs: priorRttMs,
@@ -36,18 +33,19 @@ export function placeOf(geoip: Geoip, ground: Ground, pops: Float32Array, prefix
   const location = locationOf(ground, prefix.family, prefix.hi, prefix.lo);
   const length = known?.hasPlace(location) === true ? 0 : pops.length / 3;
   const km = Float32Array.from({ length }, (_, pop) => distanceKm(ground.places, location, pops, pop));
-  return { prefix, location, km, aggregate: isLoopback(prefix) ? undefined : aggregateOf(geoip, location, prefix) };
+  return {
+    prefix,
+    location,
+    km,
+    aggregate: isLoopback(prefix) ? undefined : aggregateOf(geoip, ground, location, prefix),
+  };
 }
 
 /** Text of an address's AS and metro; undefined when either is not known. */
-function aggregateOf(geoip: Geoip, location: number, address: Address): string | undefined {
+function aggregateOf(geoip: Geoip, ground: Ground, location: number, address: Address): string | undefined {
   const asn = geoip.asn(address);
-  if (asn === 0 || location < 0) return undefined;
-  const { latitude, longitude, country } = geoip.locations;
-  const row = Math.round(latitude[location]! / metroDegrees);
-  const width = metroDegrees / Math.max(0.05, Math.cos((row * metroDegrees * Math.PI) / 180));
-  if (Number.isNaN(row)) return undefined;
-  return `${asn}|${countryText(country[location]!)}|${row}|${Math.round(longitude[location]! / width)}`;
+  const metro = ground.metros.ofPlace[location] ?? -1;
+  return asn === 0 || metro < 0 ? undefined : `${asn}|${metro}`;
 }
 
 /** For people: city, country, or the prefix where GeoIP knows nothing. */

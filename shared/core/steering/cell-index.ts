@@ -4,7 +4,7 @@
  */
 import type { Family } from '../ip.ts';
 
-type Column = Float32Array | Float64Array | Uint32Array | Int32Array | Uint16Array | Uint8Array;
+type Column = Float32Array | Float64Array | Uint32Array | Int32Array | Uint16Array | Uint8Array | Int8Array;
 
 /** The column with room for `length` entries, its content kept. Large ones grow by a quarter, so that little lies idle. */
 export function widened<T extends Column>(column: T, length: number): T {
@@ -29,6 +29,14 @@ export class CellIndex {
   /** Number + 1; 0 is free. */
   #slots = new Uint32Array(64);
 
+  /** Makes room for so many cells. */
+  reserve(count: number): void {
+    this.family = widened(this.family, count);
+    this.hi = widened(this.hi, count);
+    this.lo = widened(this.lo, count);
+    if (count * 2 > this.#slots.length) this.#rehash(2 ** Math.ceil(Math.log2(count * 2)));
+  }
+
   /** The number of a cell, -1 when it has none. `hi` and `lo` are those of its prefix. */
   find(family: Family, hi: number, lo: number): number {
     return this.#slots[this.#slot(family, hi >>> 0, lo >>> 0)]! - 1;
@@ -43,7 +51,7 @@ export class CellIndex {
     this.family[number] = family;
     this.hi[number] = hi;
     this.lo[number] = lo;
-    if (this.count * 2 > this.#slots.length) this.#rehash();
+    if (this.count * 2 > this.#slots.length) this.#rehash(this.#slots.length * 2);
     else this.#slots[this.#slot(family, hi >>> 0, lo >>> 0)] = this.count;
     return number;
   }
@@ -61,8 +69,8 @@ export class CellIndex {
     return slot;
   }
 
-  #rehash(): void {
-    this.#slots = new Uint32Array(this.#slots.length * 2);
+  #rehash(slots: number): void {
+    this.#slots = new Uint32Array(slots);
     for (let number = 0; number < this.count; number++) {
       this.#slots[this.#slot(this.family[number]!, this.hi[number]!, this.lo[number]!)] = number + 1;
     }

@@ -83,14 +83,12 @@ const rooms = Uint16Array.from([0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 
 export class Cells {
   readonly pops: number;
   location = new Int32Array(0);
-  /** Number of its aggregate, -1 for none. */
-  aggregate = new Int32Array(0);
+  /** 0: it speaks for others of its AS and metro; -1: for itself alone. */
+  aggregate = new Int8Array(0);
   /** The kind it is estimated by. */
   kind = new Uint8Array(0);
   /** Samples ever, undecayed, of all PoPs together: tells fresh evidence from old. */
   samples = new Float64Array(0);
-  /** Rows by aggregate number. */
-  readonly members: number[][] = [];
   /** Of a row, in the columns of entries. */
   first = new Uint32Array(0);
   entries = new Uint16Array(0);
@@ -115,7 +113,6 @@ export class Cells {
   readonly #free: number[][] = Array.from(rooms, () => []);
   #isTouched = new Uint8Array(0);
   #touched: number[] = [];
-  readonly #aggregates = new Map<string, number>();
   #sorted: Record<Family, Uint32Array> = { 4: new Uint32Array(0), 6: new Uint32Array(0) };
   readonly #own: OwnRow;
   readonly #one = new OwnEntries();
@@ -147,13 +144,20 @@ export class Cells {
     return this.#index.find(family, hi, lo);
   }
 
+  /** Makes room for so many rows and entries at once: growing by and by copies all columns again and again. */
+  reserve(rows: number, entries: number): void {
+    this.#index.reserve(rows);
+    this.#widen(rows);
+    this.#widenEntries(entries);
+  }
+
   add(place: CellPlace): number {
     const { family, hi, lo } = place.prefix;
     const row = this.#index.add(family, hi, lo);
     this.#widen(this.count);
     this.location[row] = place.location;
     this.place[row] = this.#placeOf(place.location, place.km);
-    this.aggregate[row] = place.aggregate === undefined ? -1 : this.#join(place.aggregate, row);
+    this.aggregate[row] = place.aggregate === undefined ? -1 : 0;
     this.#touch(row);
     return row;
   }
@@ -245,11 +249,6 @@ export class Cells {
     return this.#touched.length > 0;
   }
 
-  /** Number of an aggregate by its text, -1 when no cell is in it. */
-  aggregateOf(text: string | undefined): number {
-    return (text === undefined ? undefined : this.#aggregates.get(text)) ?? -1;
-  }
-
   /** Rows of a family in the order of their addresses. */
   sorted(family: Family): Uint32Array {
     const { 4: v4, 6: v6 } = this.#sorted;
@@ -296,17 +295,6 @@ export class Cells {
     return place;
   }
 
-  #join(aggregate: string, row: number): number {
-    let number = this.#aggregates.get(aggregate);
-    if (number === undefined) {
-      number = this.#aggregates.size;
-      this.#aggregates.set(aggregate, number);
-      this.members.push([]);
-    }
-    this.members[number]!.push(row);
-    return number;
-  }
-
   /** What was there may be lost. */
   #makeRoom(row: number, count: number): void {
     const held = this.#room[row]!;
@@ -319,7 +307,10 @@ export class Cells {
     this.#room[row] = room;
     if (free !== undefined) return;
     this.#entryCount += rooms[room]!;
-    const most = this.#entryCount;
+    this.#widenEntries(this.#entryCount);
+  }
+
+  #widenEntries(most: number): void {
     this.entryKind = widened(this.entryKind, most);
     this.entryPop = widened(this.entryPop, most);
     this.p25 = widened(this.p25, most);
