@@ -23,7 +23,7 @@ import {
 } from './base.ts';
 import { type Asking, fitting, type PopLimits } from './capacity.ts';
 import { CellTables } from './cell-table.ts';
-import { Cells } from './cells.ts';
+import { Cells, widened } from './cells.ts';
 import {
   type Beyond,
   beyondOf,
@@ -136,6 +136,8 @@ export class SteeringBuild {
   /** By map PoP number, 1: its estimate goes into the map. */
   readonly #shown: Uint8Array;
   #builtAtMs = 0;
+  /** By cell row. */
+  #spots = new Int32Array(0);
   /** By PoP, milliseconds; undefined: none is degraded. */
   #beyond: Beyond | undefined;
   #isAllDue = false;
@@ -397,7 +399,9 @@ export class SteeringBuild {
     const { cells, tiers, requests, input } = this;
     const { asn } = input.ground.spots;
     for (let row = tiers.placed; row < cells.count; row++) {
-      const spot = this.#spotOf(row);
+      this.#spots = widened(this.#spots, row + 1);
+      const spot = spotOf(input.ground, cells.family[row] === 4 ? 4 : 6, cells.hi[row]!, cells.lo[row]!);
+      this.#spots[row] = spot;
       tiers.place(row, cells.location[row]!, asn[spot] ?? 0, cells.aggregate[row]! >= 0);
       const unit = requests.find(cells.family[row] === 4 ? 4 : 6, cells.hi[row]!, cells.lo[row]!);
       if (unit >= 0) requests.row[unit] = row;
@@ -431,7 +435,7 @@ export class SteeringBuild {
 
   /** What a cell is ranked by until its own evidence decides. */
   #baseRanking({ places, base, plan }: Group, row: number): Uint8Array {
-    const spot = this.#spotOf(row);
+    const spot = this.#spots[row]!;
     if (places === undefined) return base.rows.row(this.#rowByDistance(base, row));
     return spot < 0 ? Uint8Array.from(plan.defaultOrder) : places.ranking(spot);
   }
@@ -440,11 +444,6 @@ export class SteeringBuild {
     const { family, hi, lo } = this.cells;
     const index = family[row] === 4 ? base.v4 : base.v6;
     return index.ranking[findInterval(index, hi[row]!, lo[row]!)]!;
-  }
-
-  #spotOf(row: number): number {
-    const { family, hi, lo } = this.cells;
-    return spotOf(this.input.ground, family[row] === 4 ? 4 : 6, hi[row]!, lo[row]!);
   }
 
   /** Map PoP numbers in a ranking of another map. */
