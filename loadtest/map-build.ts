@@ -128,7 +128,9 @@ function fedOf(geoip: Geoip, popCount: number) {
     pops.map(([latitude]) => latitude),
     pops.map(([, longitude]) => longitude),
   );
+  const limits = { soft: new Float64Array(popCount), hard: new Float64Array(popCount) };
   const group = {
+    limits,
     key: 'all|eu|3|latency',
     pops: pops.map((_, i) => i),
     backboneMs: pops.map((_, i) => 5 * i),
@@ -136,7 +138,8 @@ function fedOf(geoip: Geoip, popCount: number) {
     policy: 'latency' as const,
     defaultOrder: pops.map((_, i) => i),
   };
-  const groups = [group, { ...group, key: geoKey(group.key), policy: 'geo' as const }];
+  const { limits: _, ...geo } = group;
+  const groups = [group, { ...geo, key: geoKey(group.key), policy: 'geo' as const }];
   const plan = { pops: pops.map((_, i) => `p${i}`), popVectors, groups, sources: ['rum'] };
   const ground = timed(() => groundFrom(geoip));
   const build = timed(
@@ -156,6 +159,28 @@ function beaconOf(table: EvidenceTable, text: string, atMs: number): SampleRecor
     observations.push({ target, ok: true, rttMs: table.read(entry).quantile(rng.next()), weight: 1 });
   });
   return { token: 't', tokenExpiresAtMs: atMs, atMs, source: 'rum', kind, prefix: text, observations };
+}
+
+/**
+ * What cells ask for is log-normal. PoPs have room for it half alike and half by what they have now, so that a quarter is
+ * free when the fullest is lost.
+ */
+function ask({ build, plan }: Fed, prefixes: readonly Prefix[]): void {
+  const loads = plan.pops.map(() => 0);
+  let all = 0;
+  for (const { family, hi, lo } of prefixes) {
+    const perSecond = Math.exp(normal());
+    build.setRequests(family, hi, lo, perSecond);
+    loads[build.rankings(0, build.cells.rowOf(family, hi, lo)).steered[0]!]! += perSecond;
+    all += perSecond;
+  }
+  const { soft, hard } = plan.groups[0]!.limits!;
+  const shares = loads.map((load) => 0.5 / loads.length + (0.5 * load) / all);
+  for (const [pop, share] of shares.entries()) {
+    const capacity = (share * all) / (0.75 * (1 - Math.max(...shares)));
+    (soft as Float64Array)[pop] = 0.8 * capacity;
+    (hard as Float64Array)[pop] = 0.95 * capacity;
+  }
 }
 
 /** Folds a beacon of each and builds; only the build counts. */
@@ -195,6 +220,9 @@ async function measure(count: number) {
   const fed1 = timed(() => feedAll(fed, table, nowMs));
   const built = timed(() => fed.build.build(nowMs));
   const encoded = timed(() => encodeMap(built.value));
+  ask(fed, prefixes);
+  const fitted = timed(() => fed.build.build(nowMs + 1_000));
+  const kept = timed(() => fed.build.build(nowMs + 2_000));
   const { intervals4, intervals6, rankings } = shapeOf(encoded.value);
   const builtBytes = memory('VmRSS');
   const onePercent = rebuild(
@@ -221,6 +249,8 @@ async function measure(count: number) {
     loadMs,
     wholeMs: fed1.ms + built.ms + encoded.ms,
     parts: { statisticsMs: fed1.ms, buildMs: built.ms, encodeMs: encoded.ms },
+    fit: { firstMs: fitted.ms, keptMs: kept.ms },
+    sentOn: fed.build.sentOn(0),
     afterOnePercent: [onePercent, again],
     afterOne: one,
     mapBytes: encoded.value.length,

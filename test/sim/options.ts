@@ -26,7 +26,7 @@ export const usage = `npm run sim -- MODE [options]
   --beacons N          a day and measured prefix, default 30
   --measured SHARE     of prefixes, default 0.3 (plan: 1, and beacons are a sample of demand)
   --held-out SHARE     of cities, default 0.25
-  --kind K             browser or edge: who times
+  --kind K             browser or edge: who times; default browser (events: edge, since clients alone fire no guard)
   --plan P             map (test/sim/targets.ts) or probe (services/probe/plan.ts)
   --n A,B              poison: samples a day and PoP of a prefix that lies, default 20,30,100,300
   --origins A,B        cities, or places of the matrix: costs with a backbone leg, k = 1 and 3
@@ -87,7 +87,7 @@ export function readOptions(args: readonly string[]): Options {
     measured: number('measured', 0, 1) ?? (mode === 'plan' ? 1 : 0.3),
     heldOut: number('held-out', 0, 1) ?? 0.25,
     beacons: {
-      kind: oneOf<SampleKind>('--kind', values.kind ?? 'browser', ['browser', 'edge']),
+      kind: oneOf<SampleKind>('--kind', values.kind ?? (mode === 'events' ? 'edge' : 'browser'), ['browser', 'edge']),
       chooser: oneOf<Chooser>('--plan', values.plan ?? 'map', ['map', 'probe']),
       falseFailures: 0.01,
     },

@@ -282,6 +282,11 @@ export class SteeringBuild {
     return { steered: numbers(steered), geo: numbers(geo) };
   }
 
+  /** Cells of a group whose ranking was changed so that PoPs have room. */
+  sentOn(group: number): number {
+    return this.#groups[group]!.fitted.rows.size;
+  }
+
   #dueRows(all: boolean): Iterable<number> {
     const { cells } = this;
     const touched = new Set(cells.takeTouched());
