@@ -37,7 +37,7 @@ export const estimation = {
   /** PoPs that a line known of no PoP counts as. */
   lineShrinkage: 1,
   /** Metros around that are taken in. */
-  spatialPlaces: 8,
+  spatialPlaces: 16,
   /** Distance at which a metro counts half, kilometres; its weight across a border; the weight of the prior. */
   spatialKm: 1_000,
   spatialBorder: 0.3,

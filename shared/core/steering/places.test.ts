@@ -1,0 +1,80 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { vectorsOf } from './base.ts';
+import { Cells } from './cells.ts';
+import { createEstimates, estimatePlace } from './estimate.ts';
+import { arrange } from './places.ts';
+import { metrosOf } from './spots.ts';
+import { measured, prefix, prior } from './testing.ts';
+import { Tiers } from './tiers.ts';
+
+const pops = 2;
+const km = Float32Array.of(1_000, 1_200);
+const nowSeconds = 1_764_000_000;
+
+/** Cells of one metro, each measured at both PoPs; what is believed of another metro 400 km away. */
+function world(votes: readonly (readonly [number, number])[]) {
+  const cells = new Cells(pops);
+  const metros = metrosOf([0, 3.6], [0, 0], undefined, vectorsOf([0, 3.6], [0, 0]));
+  const tiers = new Tiers(cells, metros, vectorsOf([0, 0], [9, -11]), prior);
+  for (const [i, times] of votes.entries()) {
+    const row = cells.add({ prefix: prefix(`192.0.${i}.0/24`), location: 0, km, aggregate: 'as|m' });
+    for (const [pop, ms] of times.entries()) cells.setOwn(row, pop, measured(ms, 20), nowSeconds);
+    tiers.place(row, 0, 64_500, true);
+    tiers.touch(row);
+  }
+  tiers.update();
+  return tiers;
+}
+
+function rankedFrom(tiers: Tiers, metro: number, ranking: Uint8Array): Uint8Array {
+  const estimates = createEstimates(pops);
+  estimatePlace(km, metro, 0, tiers, estimates);
+  const costs = Float64Array.from(estimates.ms);
+  const slack = Float64Array.from(costs, (_, pop) => tiers.beliefOf(metro, 0).slackMs[pop]!);
+  arrange(ranking, costs, 0, slack);
+  return ranking;
+}
+
+const time = fc.double({ min: 12, max: 300, noNaN: true });
+
+describe('rankings of places', () => {
+  test('leave the nearest PoP for one that all cells measured as quicker', () => {
+    const honest = Array.from({ length: 6 }, (_, i) => [90 + i, 30 + i] as const);
+    for (const metro of [0, 1]) expect([...rankedFrom(world(honest), metro, Uint8Array.of(0, 1))]).toEqual([1, 0]);
+  });
+
+  test('are not moved by what one cell says of one PoP, whatever that is', () => {
+    // The PoP that the others say nothing bad of stays first: no gain is beyond the margin without the liar.
+    const honest = Array.from({ length: 5 }, (_, i) => [40 + i, 46 + i] as const);
+    fc.assert(
+      fc.property(time, time, fc.constantFrom(0, 1), (first, second, metro) => {
+        const tiers = world([...honest, [first, second]]);
+        expect([...rankedFrom(tiers, metro, Uint8Array.of(0, 1))]).toEqual([0, 1]);
+      }),
+    );
+  });
+
+  test('ask for a gain beyond the margin and beyond the slack of both costs', () => {
+    const order = (gain: number, slack: number) => [
+      ...((ranking: Uint8Array) => {
+        arrange(ranking, Float64Array.of(100, 100 - gain), 0, Float64Array.of(slack, slack));
+        return ranking;
+      })(Uint8Array.of(0, 1)),
+    ];
+    expect(order(11, 0)).toEqual([1, 0]);
+    expect(order(11, 1)).toEqual([0, 1]);
+    expect(order(13, 1)).toEqual([1, 0]);
+    expect(order(50, Number.POSITIVE_INFINITY)).toEqual([0, 1]);
+  });
+
+  test('go back to the nearest PoP only when what one cell says cannot be why', () => {
+    const back = (slack: number) => {
+      const ranking = Uint8Array.of(1, 0);
+      arrange(ranking, Float64Array.of(100, 101), 0, Float64Array.of(slack, slack));
+      return [...ranking];
+    };
+    expect(back(0)).toEqual([0, 1]);
+    expect(back(1)).toEqual([1, 0]);
+  });
+});
