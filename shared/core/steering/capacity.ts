@@ -43,7 +43,7 @@ export const fitting = {
   /** While all fits, who was sent away is not looked at again for so long. */
   keepMs: 10 * 60_000,
   /** The same while second choices alone do not fit: perhaps there is no room for all of them. */
-  secondMs: 2 * 60_000,
+  secondMs: 30_000,
   /** Who goes to a PoP over its hard limit asks for so many times its average at most, and for so long. */
   surgeMax: 4,
   surgeMs: 30 * 60_000,
@@ -56,8 +56,8 @@ const rounding = 1e-9;
 
 /**
  * The step of its ranking at which each unit is let in, by unit; of `units` alone, by their order, if given. Rankings are
- * asked from step `from` on. A unit that no PoP has room for stays at `from`: its answer must be something, and live
- * shedding sees to the rest.
+ * asked from step `from` on. A unit that no PoP has room for goes where most is free: its answer must be something, and
+ * live shedding sees to the rest.
  */
 export function assign(asking: Asking, limits: PopLimits, from = 0, units?: Uint32Array): Uint8Array {
   return new Assignment(asking, limits, from, units).run();
@@ -76,6 +76,8 @@ class Assignment {
   readonly #held: (LeastFirst | undefined)[];
   /** Those that were sent away and are to ask again. */
   readonly #asks: number[] = [];
+  /** Those that nobody had room for. */
+  readonly #left: number[] = [];
 
   constructor(asking: Asking, limits: PopLimits, from: number, units: Uint32Array | undefined) {
     const count = units?.length ?? asking.demand.length;
@@ -101,7 +103,18 @@ class Assignment {
     }
     for (let pop = 0; pop < width; pop++) this.#sendAway(pop);
     while (this.#asks.length > 0) this.#ask(this.#asks.pop()!);
+    for (const i of this.#left) this.#steps[i] = this.#roomiest(i);
     return this.#steps;
+  }
+
+  /** For one that nobody has room for: where most of it is free, of where it may go. */
+  #roomiest(i: number): number {
+    const ranking = this.#asking.ranking(this.#unit(i));
+    const free = (step: number) => this.#limits.hard[ranking[step]!]! - this.#load[ranking[step]!]!;
+    let best = this.#from;
+    for (let step = this.#from + 1; step < ranking.length; step++) if (free(step) > free(best)) best = step;
+    this.#load[ranking[best]!]! += this.#asking.demand[this.#unit(i)]!;
+    return best;
   }
 
   #unit(i: number): number {
@@ -115,7 +128,7 @@ class Assignment {
     const pop = step < this.#asking.width ? this.#asking.ranking(unit)[step]! : noPop;
     this.#at[i] = pop;
     if (pop === noPop) {
-      this.#steps[i] = this.#from;
+      this.#left.push(i);
       return;
     }
     this.#load[pop]! += demand;
