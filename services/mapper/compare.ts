@@ -12,7 +12,7 @@ import type { DesiredOrigin, DesiredService } from '@ufes/core/desired.ts';
 import { formatPrefix } from '@ufes/core/ip.ts';
 import { limits } from '@ufes/core/limits.ts';
 import { distanceKm, vectorsOf } from '@ufes/core/steering/base.ts';
-import { estimation } from '@ufes/core/steering/estimate.ts';
+import { estimation } from '@ufes/core/steering/estimation.ts';
 import { Tier } from '@ufes/core/steering/map.ts';
 import { countryText } from '@ufes/geoip/geoip.ts';
 import type { Current } from './builder.ts';

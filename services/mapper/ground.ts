@@ -3,7 +3,7 @@ import { type Address, formatPrefix, isLoopback, type Prefix } from '@ufes/core/
 import { distanceKm } from '@ufes/core/steering/base.ts';
 import { type Ground, groundOf, locationOf } from '@ufes/core/steering/build.ts';
 import type { CellPlace, Cells } from '@ufes/core/steering/cells.ts';
-import type { Prior } from '@ufes/core/steering/estimate.ts';
+import type { Prior } from '@ufes/core/steering/estimation.ts';
 import type { Geoip } from '@ufes/geoip/geoip.ts';
 import { floorRttMs, priorRttMs } from '@ufes/geoip/prior.ts';
 

@@ -8,7 +8,7 @@ import {
   groupKey,
 } from '@ufes/core/desired.ts';
 import { distanceKm, type GroupPlan, vectorsOf } from '@ufes/core/steering/base.ts';
-import type { Prior } from '@ufes/core/steering/estimate.ts';
+import type { Prior } from '@ufes/core/steering/estimation.ts';
 import { geoKey } from '@ufes/core/steering/prepare.ts';
 import { defaultRoom } from '@ufes/core/steering/room.ts';
 

@@ -2,7 +2,7 @@
  * Constants of the steering code, set for one run: `--set estimation.shrinkage=20`. Sweeps and ablations go this way, so
  * that the product carries no switch for them: what is set is the very object that the code reads.
  */
-import { estimation } from '@ufes/core/steering/estimate.ts';
+import { estimation } from '@ufes/core/steering/estimation.ts';
 import { placing } from '@ufes/core/steering/places.ts';
 import { stabilisation } from '@ufes/core/steering/rank.ts';
 import { InputError } from './csv.ts';

@@ -1,6 +1,6 @@
 /** What the metros around a metro say of it, PoP by PoP. */
 import { distanceKm, type Vectors } from './base.ts';
-import { estimation } from './estimate.ts';
+import { estimation } from './estimation.ts';
 import { Basis } from './prediction-errors.ts';
 import type { Residuals } from './votes.ts';
 

@@ -6,7 +6,7 @@
  */
 import type { Family } from '../ip.ts';
 import type { PopLimits } from './capacity.ts';
-import type { Prior } from './estimate.ts';
+import type { Prior } from './estimation.ts';
 import type { IntervalIndex } from './map.ts';
 import { Rows } from './rows.ts';
 

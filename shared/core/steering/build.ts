@@ -24,15 +24,8 @@ import {
 import { type Asking, fitting, type PopLimits } from './capacity.ts';
 import { CellTables } from './cell-table.ts';
 import { Cells, widened } from './cells.ts';
-import {
-  type Beyond,
-  beyondOf,
-  createEstimates,
-  type Estimates,
-  estimateCell,
-  estimation,
-  type Prior,
-} from './estimate.ts';
+import { type Beyond, beyondOf, estimateCell } from './estimate.ts';
+import { createEstimates, type Estimates, estimation, type Prior } from './estimation.ts';
 import { Fitted } from './fitted.ts';
 import { findInterval, type IntervalIndex, type MapGroup, noPop, type SteeringMap } from './map.ts';
 import { type PlaceGround, PlaceRankings } from './places.ts';

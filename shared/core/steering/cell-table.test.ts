@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { CellTables } from './cell-table.ts';
 import { Cells } from './cells.ts';
-import { createEstimates } from './estimate.ts';
+import { createEstimates } from './estimation.ts';
 import { cellEntry, Tier } from './map.ts';
 
 const pops = 4;

@@ -7,7 +7,7 @@
  *     table now      │ a │ b′│ c │ d │ x │ e │
  */
 import { type Cells, widened } from './cells.ts';
-import type { Estimates } from './estimate.ts';
+import type { Estimates } from './estimation.ts';
 import { type CellTable, Tier } from './map.ts';
 
 interface Columns {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { Degradations, degrading } from './degraded.ts';
-import { estimation } from './estimate.ts';
+import { estimation } from './estimation.ts';
 import { addCell, measured, pops, ranges4, ranges6, worldBuild } from './testing.ts';
 
 const nowMs = 1_764_000_000_000;

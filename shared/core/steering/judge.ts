@@ -18,7 +18,7 @@ import type { Family } from '../ip.ts';
 import { limits } from '../limits.ts';
 import { bucketMax, bucketMin, bucketMs, bucketOf } from '../sketch/buckets.ts';
 import type { QuantileBounds } from '../sketch/sketch.ts';
-import { estimation } from './estimate.ts';
+import { estimation } from './estimation.ts';
 import type { CellTable, SteeringMap } from './map.ts';
 import { cellEntry, Tier } from './map.ts';
 import { type Compared, compareMaps, isSteered, type JudgedCells, type Unit, withRankingsOf } from './moves.ts';

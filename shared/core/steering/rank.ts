@@ -10,7 +10,7 @@
  * with 95%, in two consecutive builds on fresh samples, and some time has passed since the last change.
  */
 import { widened } from './cells.ts';
-import { estimation } from './estimate.ts';
+import { estimation } from './estimation.ts';
 import { noPop } from './map.ts';
 
 export const stabilisation = {

@@ -3,7 +3,7 @@ import { type Prefix, parsePrefix } from '../ip.ts';
 import type { QuantileBounds } from '../sketch/sketch.ts';
 import { distanceKm, type GroupPlan, type PlaceRanges, vectorsOf } from './base.ts';
 import { groundOf, locationOf, SteeringBuild } from './build.ts';
-import type { Prior } from './estimate.ts';
+import type { Prior } from './estimation.ts';
 
 export const prior: Prior = {
   expectedMs: (km) => 25 + 0.017 * km,

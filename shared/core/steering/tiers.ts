@@ -20,7 +20,7 @@ import { Around } from './around.ts';
 import { distanceKm, type Vectors } from './base.ts';
 import { widened } from './cell-index.ts';
 import type { Cells, OwnRow } from './cells.ts';
-import { type Estimates, estimation, type Prior } from './estimate.ts';
+import { type Estimates, estimation, type Prior } from './estimation.ts';
 import { Tier } from './map.ts';
 import { medianOfPart, medianWithout } from './medians.ts';
 import { Basis, Errors } from './prediction-errors.ts';

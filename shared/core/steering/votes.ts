@@ -8,7 +8,7 @@
  *                                    2     0     9.8
  */
 import { widened } from './cell-index.ts';
-import { shrunkMedian } from './estimate.ts';
+import { shrunkMedian } from './estimation.ts';
 import { medianOfPart, sortPart } from './medians.ts';
 
 export interface Residuals {
