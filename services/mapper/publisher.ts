@@ -279,7 +279,7 @@ export class Publisher implements Component {
 }
 
 /** PoPs (ids) over their hard limit, and what they carry, requests a second. */
-export function overloadsOf(pops: ReadonlyMap<string, PopNow>, hard: number): Map<string, number> {
+function overloadsOf(pops: ReadonlyMap<string, PopNow>, hard: number): Map<string, number> {
   const overloads = new Map<string, number>();
   for (const [id, { requestsPerSecond = 0, capacity }] of pops) {
     if (requestsPerSecond > hard * capacity) overloads.set(id, requestsPerSecond);
