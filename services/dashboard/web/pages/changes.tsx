@@ -1,9 +1,9 @@
 /** Changes: maps that were published, held and rolled back, and plans; what was predicted, and what was measured. */
 import type { MapChanges } from '@ufes/core/dashboard.ts';
 import type { PlanRecord, Publication, PublicationKind } from '@ufes/core/steering/publication.ts';
-import { useEffect, useState } from 'preact/hooks';
 import { clockText, countText, dateText, durationText, msText, shareText } from '../format.ts';
 import type { PageProps } from '../page.ts';
+import { usePolled } from '../poll.ts';
 import { setQuery } from '../route.ts';
 import { Card, type Choice, Choices, Empty, MissingParts, Prose } from '../ui.tsx';
 
@@ -17,32 +17,9 @@ const choices: readonly Choice[] = [
 ];
 
 export function Page({ route }: PageProps) {
-  const [changes, setChanges] = useState<MapChanges>();
-  const [error, setError] = useState<string>();
   const kind = route.query.get('kind') ?? '';
   const isAll = route.query.get('all') === '1';
-  useEffect(() => {
-    let timer: ReturnType<typeof setTimeout>;
-    let current = true;
-    const look = async () => {
-      try {
-        const response = await fetch(`/api/changes?limit=200${isAll ? '&all=1' : ''}`);
-        if (!response.ok) throw new Error(`the answer was ${response.status}`);
-        const got = (await response.json()) as MapChanges;
-        if (!current) return;
-        setChanges(got);
-        setError(undefined);
-      } catch {
-        if (current) setError('The dashboard does not answer; is its process running? Trying again.');
-      }
-      if (current) timer = setTimeout(look, everyMs);
-    };
-    void look();
-    return () => {
-      current = false;
-      clearTimeout(timer);
-    };
-  }, [isAll]);
+  const { value: changes, error } = usePolled<MapChanges>(`/api/changes?limit=200${isAll ? '&all=1' : ''}`, everyMs);
   if (changes === undefined) {
     return error === undefined ? <div class="loading" aria-busy="true" /> : <Empty title="No changes">{error}</Empty>;
   }

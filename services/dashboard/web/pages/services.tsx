@@ -1,36 +1,13 @@
 /** Services: the processes that ufes is made of. */
 import type { StatusState } from '@ufes/core/dashboard.ts';
-import { useEffect, useState } from 'preact/hooks';
 import { bytesText, shortDurationText } from '../format.ts';
+import { usePolled } from '../poll.ts';
 import { Card, Empty, MissingParts, StateIcon } from '../ui.tsx';
 
 const everyMs = 2_000;
 
 export function Page() {
-  const [status, setStatus] = useState<StatusState>();
-  const [error, setError] = useState<string>();
-  useEffect(() => {
-    let timer: ReturnType<typeof setTimeout>;
-    let current = true;
-    const look = async () => {
-      try {
-        const response = await fetch('/api/status');
-        if (!response.ok) throw new Error(`the answer was ${response.status}`);
-        const got = (await response.json()) as StatusState;
-        if (!current) return;
-        setStatus(got);
-        setError(undefined);
-      } catch {
-        if (current) setError('The dashboard does not answer; is its process running? Trying again.');
-      }
-      if (current) timer = setTimeout(look, everyMs);
-    };
-    void look();
-    return () => {
-      current = false;
-      clearTimeout(timer);
-    };
-  }, []);
+  const { value: status, error } = usePolled<StatusState>('/api/status', everyMs);
   if (status === undefined) {
     return error === undefined ? <div class="loading" aria-busy="true" /> : <Empty title="No status">{error}</Empty>;
   }
