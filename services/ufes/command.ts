@@ -17,6 +17,8 @@ export class UsageError extends Error {}
 
 export const stateOption = { state: { type: 'string' } } as const;
 export const jsonOption = { json: { type: 'boolean', default: false } } as const;
+/** How long, why, and who says so (default: the user): kept in the audit log. */
+export const orderOptions = { for: { type: 'string' }, why: { type: 'string' }, by: { type: 'string' } } as const;
 export const logOption = { log: { type: 'string', default: 'warn' } } as const;
 
 /** --state, else UFES_STATE, else undefined. */

@@ -9,6 +9,7 @@ import {
   bold,
   type Command,
   jsonOption,
+  orderOptions,
   parseDuration,
   stateFolder,
   stateOption,
@@ -27,9 +28,7 @@ export const force: Command = {
       options: {
         ...stateOption,
         ...jsonOption,
-        for: { type: 'string' },
-        why: { type: 'string' },
-        by: { type: 'string' },
+        ...orderOptions,
         pin: { type: 'boolean', default: false },
         undo: { type: 'boolean', default: false },
       },

@@ -2,7 +2,15 @@
 import { userInfo } from 'node:os';
 import { parseArgs } from 'node:util';
 import { adminPost } from '@ufes/io/admin-client.ts';
-import { type Command, jsonOption, parseDuration, stateFolder, stateOption, UsageError } from '../command.ts';
+import {
+  type Command,
+  jsonOption,
+  orderOptions,
+  parseDuration,
+  stateFolder,
+  stateOption,
+  UsageError,
+} from '../command.ts';
 
 export const rollback: Command = {
   usage: 'rollback [VERSION] --why TEXT [--for 2h] | --release --why TEXT',
@@ -15,9 +23,7 @@ export const rollback: Command = {
       options: {
         ...stateOption,
         ...jsonOption,
-        for: { type: 'string' },
-        why: { type: 'string' },
-        by: { type: 'string' },
+        ...orderOptions,
         release: { type: 'boolean', default: false },
       },
       allowPositionals: true,

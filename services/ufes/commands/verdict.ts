@@ -10,6 +10,7 @@ import {
   bold,
   type Command,
   jsonOption,
+  orderOptions,
   parseDuration,
   stateFolder,
   stateOption,
@@ -28,9 +29,7 @@ export const verdict: Command = {
       options: {
         ...stateOption,
         ...jsonOption,
-        for: { type: 'string' },
-        why: { type: 'string' },
-        by: { type: 'string' },
+        ...orderOptions,
       },
       allowPositionals: true,
     });
