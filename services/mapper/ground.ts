@@ -1,5 +1,5 @@
 /** What GeoIP says of clients, in the shape that core's map building takes. */
-import { type Address, formatPrefix, isLoopback, type Prefix } from '@ufes/core/ip.ts';
+import { formatPrefix, isLoopback, type Prefix } from '@ufes/core/ip.ts';
 import { distanceKm } from '@ufes/core/steering/base.ts';
 import { type Ground, groundOf, locationOf } from '@ufes/core/steering/build.ts';
 import type { CellPlace, Cells } from '@ufes/core/steering/cells.ts';
@@ -28,24 +28,13 @@ export function groundFrom(geoip: Geoip): Ground {
   );
 }
 
-/** Where a cell is: distances to the PoPs, unless `known` has them, and the AS in a metro that it votes for. */
+/** Where a cell is: distances to the PoPs, unless `known` has them, and whether it speaks for others of its AS and metro. */
 export function placeOf(geoip: Geoip, ground: Ground, pops: Float32Array, prefix: Prefix, known?: Cells): CellPlace {
   const location = locationOf(ground, prefix.family, prefix.hi, prefix.lo);
   const length = known?.hasPlace(location) === true ? 0 : pops.length / 3;
   const km = Float32Array.from({ length }, (_, pop) => distanceKm(ground.places, location, pops, pop));
-  return {
-    prefix,
-    location,
-    km,
-    aggregate: isLoopback(prefix) ? undefined : aggregateOf(geoip, ground, location, prefix),
-  };
-}
-
-/** Text of an address's AS and metro; undefined when either is not known. */
-function aggregateOf(geoip: Geoip, ground: Ground, location: number, address: Address): string | undefined {
-  const asn = geoip.asn(address);
-  const metro = ground.metros.ofPlace[location] ?? -1;
-  return asn === 0 || metro < 0 ? undefined : `${asn}|${metro}`;
+  const hasMetro = (ground.metros.ofPlace[location] ?? -1) >= 0;
+  return { prefix, location, km, votes: hasMetro && !isLoopback(prefix) && geoip.asn(prefix) !== 0 };
 }
 
 /** For people: city, country, or the prefix where GeoIP knows nothing. */

@@ -148,7 +148,7 @@ describe('map', () => {
     const cell = cellOf(address);
     const km = new Float32Array(3).fill(800);
     const place = locationOf(build.input.ground, cell.family, cell.hi, cell.lo);
-    const row = build.cells.add({ prefix: cell, location: place, km, aggregate: undefined });
+    const row = build.cells.add({ prefix: cell, location: place, km, votes: false });
     const [iad, lon] = which === 'lon' ? [300, 10] : [10, 300];
     for (const [pop, ms] of [iad, lon, 400].entries()) {
       build.cells.setOwn(row, pop, measured(ms, which === 'few' ? 12 : 20), nowSeconds);
@@ -242,7 +242,7 @@ describe('map', () => {
 
   test('evidence of one prefix, however much, moves no other of its AS and metro', () => {
     const build = worldBuild();
-    const own = ['192.0.2.0/24', '192.0.3.0/24', '198.51.100.0/24'].map((text) => addCell(build, text, 'as1|london'));
+    const own = ['192.0.2.0/24', '192.0.3.0/24', '198.51.100.0/24'].map((text) => addCell(build, text, true));
     for (const row of own) {
       build.cells.setOwn(row, 1, measured(12, 40), nowSeconds);
       build.cells.setOwn(row, 0, measured(90, 40), nowSeconds);

@@ -379,15 +379,15 @@ export class SteeringBuild {
     const { requests, cells, input } = this;
     const known = requests.row[unit]!;
     if (known >= 0) return known;
-    const { places, spots, metros } = input.ground;
+    const { places, spots } = input.ground;
     const [family, hi, lo] = [requests.family[unit] === 4 ? 4 : 6, requests.hi[unit]!, requests.lo[unit]!] as const;
     const prefix: Prefix = { family, hi, lo, length: family === 4 ? 24 : 48 };
     const spot = requests.spot[unit]!;
     const location = spots.place[spot] ?? -1;
     const km = input.pops.map((_, pop) => distanceKm(places, location, input.popVectors, pop));
     const asn = spots.asn[spot] ?? 0;
-    const aggregate = isLoopback(prefix) || asn === 0 ? undefined : `${asn}|${metros.ofPlace[location]}`;
-    cells.add({ prefix, location, km: Float32Array.from(km), aggregate });
+    const votes = asn !== 0 && !isLoopback(prefix);
+    cells.add({ prefix, location, km: Float32Array.from(km), votes });
     this.#placeRows();
     return requests.row[unit]!;
   }
@@ -400,7 +400,7 @@ export class SteeringBuild {
       this.#spots = widened(this.#spots, row + 1);
       const spot = spotOf(input.ground, cells.family[row] === 4 ? 4 : 6, cells.hi[row]!, cells.lo[row]!);
       this.#spots[row] = spot;
-      tiers.place(row, cells.location[row]!, asn[spot] ?? 0, cells.aggregate[row]! >= 0);
+      tiers.place(row, cells.location[row]!, asn[spot] ?? 0, cells.votes[row] === 1);
       const unit = requests.find(cells.family[row] === 4 ? 4 : 6, cells.hi[row]!, cells.lo[row]!);
       if (unit >= 0) requests.row[unit] = row;
     }

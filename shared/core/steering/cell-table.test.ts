@@ -22,7 +22,7 @@ test('a table made from the one before is the table of all that was put', () => 
           const known = cells.rowOf(family, hi, 0);
           const km = new Float32Array(pops);
           const prefix = { family, hi, lo: 0, length };
-          const row = known >= 0 ? known : cells.add({ prefix, location: 0, km, aggregate: undefined });
+          const row = known >= 0 ? known : cells.add({ prefix, location: 0, km, votes: false });
           const estimates = createEstimates(pops);
           const has = (bits: number, pop: number) => ((bits >> pop) & 1) === 1;
           for (let pop = 0; pop < pops; pop++) {

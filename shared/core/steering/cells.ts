@@ -23,8 +23,8 @@ export interface CellPlace {
   readonly location: number;
   /** Distance to each PoP, kilometres; NaN: not known. */
   readonly km: Float32Array;
-  /** Cells of one AS in one metro carry the same text; undefined: it votes nowhere (loopback, no AS, no location). */
-  readonly aggregate: string | undefined;
+  /** It speaks for others of its AS and metro; false: for itself alone (loopback, no AS, no location). */
+  readonly votes: boolean;
 }
 
 /** Kinds of evidence that are kept apart: those of samples.ts, in its order. */
@@ -83,8 +83,8 @@ const rooms = Uint16Array.from([0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 
 export class Cells {
   readonly pops: number;
   location = new Int32Array(0);
-  /** 0: it speaks for others of its AS and metro; -1: for itself alone. */
-  aggregate = new Int8Array(0);
+  /** 1: it speaks for others of its AS and metro; 0: for itself alone. */
+  votes = new Uint8Array(0);
   /** The kind it is estimated by. */
   kind = new Uint8Array(0);
   /** Samples ever, undecayed, of all PoPs together: tells fresh evidence from old. */
@@ -157,7 +157,7 @@ export class Cells {
     this.#widen(this.count);
     this.location[row] = place.location;
     this.place[row] = this.#placeOf(place.location, place.km);
-    this.aggregate[row] = place.aggregate === undefined ? -1 : 0;
+    this.votes[row] = place.votes ? 1 : 0;
     this.#touch(row);
     return row;
   }
@@ -323,7 +323,7 @@ export class Cells {
   #widen(rows: number): void {
     this.location = widened(this.location, rows);
     this.place = widened(this.place, rows);
-    this.aggregate = widened(this.aggregate, rows);
+    this.votes = widened(this.votes, rows);
     this.kind = widened(this.kind, rows);
     this.samples = widened(this.samples, rows);
     this.first = widened(this.first, rows);

@@ -18,7 +18,7 @@ function world(count: number, n = 30) {
     ]),
     ranges6([[0, 0, -1]]),
   );
-  const rows = Array.from({ length: count }, (_, i) => addCell(build, `10.0.${i}.0/24`, '64500|1'));
+  const rows = Array.from({ length: count }, (_, i) => addCell(build, `10.0.${i}.0/24`, true));
   for (const row of rows) {
     build.cells.setOwn(row, lon, measured(24, n), nowMs / 1000);
     build.cells.setOwn(row, iad, measured(90, n), nowMs / 1000);
@@ -97,7 +97,7 @@ describe('what a degraded PoP adds', () => {
 
   test('moves every cell in one build, those that are not measured too', () => {
     const { build, rows, watch, see } = world(30);
-    const sparse = addCell(build, '10.0.200.0/24', '64500|1');
+    const sparse = addCell(build, '10.0.200.0/24', true);
     build.build(nowMs, true);
     expect(firstOf(build, rows[0]!)).toBe('lon');
     see(30, 24 + 300, nowMs);

@@ -26,7 +26,7 @@ function metro(votes: readonly number[], n = 20, kind = 0) {
       prefix: prefix(`192.0.${i}.0/24`),
       location: 0,
       km: Float32Array.of(1_000, 1_000),
-      aggregate: 'as|m',
+      votes: true,
     });
     cells.setOwn(row, 0, measured(ms, n), nowSeconds, kind);
     cells.kind[row] = kind;

@@ -19,7 +19,7 @@ function world(votes: readonly (readonly [number, number])[]) {
   const metros = metrosOf([0, 3.6], [0, 0], undefined, vectorsOf([0, 3.6], [0, 0]));
   const tiers = new Tiers(cells, metros, vectorsOf([0, 0], [9, -11]), prior);
   for (const [i, times] of votes.entries()) {
-    const row = cells.add({ prefix: prefix(`192.0.${i}.0/24`), location: 0, km, aggregate: 'as|m' });
+    const row = cells.add({ prefix: prefix(`192.0.${i}.0/24`), location: 0, km, votes: true });
     for (const [pop, ms] of times.entries()) cells.setOwn(row, pop, measured(ms, 20), nowSeconds);
     tiers.place(row, 0, 64_500, true);
     tiers.touch(row);

@@ -80,12 +80,12 @@ export function worldBuild(
 
 export const prefix = (text: string): Prefix => parsePrefix(text)!;
 
-export function addCell(build: SteeringBuild, text: string, aggregate?: string): number {
+export function addCell(build: SteeringBuild, text: string, votes = false): number {
   const { ground } = build.input;
   const cell = prefix(text);
   const location = locationOf(ground, cell.family, cell.hi, cell.lo);
   const km = Float32Array.from(pops, (_, pop) => distanceKm(ground.places, location, popVectors, pop));
-  return build.cells.add({ prefix: cell, location, km, aggregate });
+  return build.cells.add({ prefix: cell, location, km, votes });
 }
 
 /** Evidence of n equal samples. */
