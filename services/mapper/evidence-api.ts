@@ -17,6 +17,7 @@ import { compare, prefixText } from './compare.ts';
 import type { Folder } from './fold.ts';
 import type { Forecasts } from './forecasts.ts';
 import { evidenceOf, groupIndexOf, serviceOf, tenth } from './model.ts';
+import { doubtsOf } from './quarantine.ts';
 
 /** Filled in while the mapper starts. */
 export interface Running {
@@ -36,7 +37,8 @@ export function registerEvidenceApi({ admin, clock }: ServiceContext, running: R
     if (client === undefined)
       throw new OperatingError('REQUEST_INVALID', `client: ${text || 'missing'} is no IP address`);
     const current = currentOf(running);
-    return evidenceOf(current, client, name === undefined ? undefined : known(current, name));
+    const evidence = evidenceOf(current, client, name === undefined ? undefined : known(current, name));
+    return { ...evidence, ...doubtsOf(current, folderOf(running).table, client) };
   });
 
   admin.get('/compare', ({ query }) => {
@@ -112,6 +114,7 @@ async function stateOf(running: Running) {
     sketchBytes: folder?.table.bytes ?? 0,
     sketchBytesHeld: folder?.table.bytesHeld ?? 0,
     samplesFolded: folder?.samplesFolded ?? 0,
+    quarantined: folder?.quarantined ?? 0,
     shardsHeld: folder?.shardsHeld() ?? 0,
     lag,
     lastBuildMs: tenth(builder?.lastBuildMs ?? 0),

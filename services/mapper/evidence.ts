@@ -15,6 +15,7 @@ import { putVarint, Varints } from '@ufes/core/sketch/varint.ts';
 import { CellIndex, widened } from '@ufes/core/steering/cell-index.ts';
 import { statistic } from '@ufes/core/steering/estimate.ts';
 import { Arena } from './arena.ts';
+import { quarantineKind } from './record.ts';
 
 /** What a key says beside its prefix. */
 export interface KeyRest {
@@ -173,7 +174,7 @@ export class EvidenceTable {
     const kinds = new Map<string, Sketch>();
     this.forEach(number, ({ rest, bytes, from, end }) => {
       const { target: of, kind, source } = this.rests[rest]!;
-      if (of !== target || !sources.has(source)) return;
+      if (of !== target || kind === quarantineKind || !sources.has(source)) return;
       const sketch = Sketch.decode(bytes.subarray(from, end));
       kinds.set(kind, kinds.get(kind)?.merge(sketch) ?? sketch);
     });

@@ -10,12 +10,19 @@ import type { Geoip } from '@ufes/geoip/geoip.ts';
 import type { EvidenceTable } from './evidence.ts';
 import { placeOf } from './ground.ts';
 import type { MapPlan } from './plan.ts';
-import { sampleKinds } from './record.ts';
+import { quarantineKind, sampleKinds } from './record.ts';
 
-/** Rows of all keys that the samples speak of, with what the table has of them taken in. The table stays as it is. */
-export function sketchSamples(table: EvidenceTable, samples: readonly SampleRecord[]): EvidenceRow[] {
+/**
+ * Rows of all keys that the samples speak of, with what the table has of them taken in; `apart`: samples that are kept
+ * but count for nothing (quarantine.ts). The table stays as it is.
+ */
+export function sketchSamples(
+  table: EvidenceTable,
+  samples: readonly SampleRecord[],
+  apart: readonly SampleRecord[] = [],
+): EvidenceRow[] {
   const sketches = new Map<string, Sketch>();
-  for (const { prefix, kind, source, atMs, observations } of samples) {
+  const add = ({ prefix, source, atMs, observations }: SampleRecord, kind: string): void => {
     for (const { target, ok, rttMs, weight } of observations) {
       const key = `${prefix}|${target}|${kind}|${source}`;
       let sketch = sketches.get(key);
@@ -27,7 +34,9 @@ export function sketchSamples(table: EvidenceTable, samples: readonly SampleReco
       if (!ok) sketch.fail();
       else if (rttMs !== undefined) sketch.add(rttMs, atMs, weight);
     }
-  }
+  };
+  for (const record of samples) add(record, record.kind);
+  for (const record of apart) add(record, quarantineKind);
   return [...sketches].map(([key, sketch]) => ({ key, bytes: sketch.encode() }));
 }
 

@@ -13,6 +13,7 @@ import type { ServiceContext } from '@ufes/io/service.ts';
 import { noteEdgeTimed } from './degraded.ts';
 import { EvidenceTable } from './evidence.ts';
 import type { MapperMetrics } from './metrics.ts';
+import type { FloorOf } from './quarantine.ts';
 import { RawRing } from './raw.ts';
 import type { Rejection } from './record.ts';
 import { Shard, type ShardEvents } from './shard.ts';
@@ -38,6 +39,10 @@ export class Folder implements Component {
   /** The last ones that were set aside, newest first. */
   readonly rejected: RejectedRecord[] = [];
   samplesFolded = 0;
+  /** Observations that were kept apart (quarantine.ts). */
+  quarantined = 0;
+  /** Set as soon as it is known where PoPs and clients are. */
+  floorOf: FloorOf | undefined;
   readonly #parts: Parts;
   readonly #shards: readonly Shard[];
   readonly #changed: (prefixes: ReadonlySet<string>) => void;
@@ -57,20 +62,29 @@ export class Folder implements Component {
     const owner = `${parts.node}-${Buffer.from(parts.rng.bytes(6)).toString('hex')}`;
     const events: ShardEvents = {
       changed: (prefixes) => this.#changed(prefixes),
-      folded: (records) => {
-        this.samplesFolded += records.length;
-        metrics.folded.inc(records.length);
-        for (const record of records) {
+      folded: ({ counted, apart }) => {
+        this.samplesFolded += counted.length;
+        metrics.folded.inc(counted.length);
+        const quarantined = apart.reduce((sum, { observations }) => sum + observations.length, 0);
+        this.quarantined += quarantined;
+        metrics.quarantined.inc(quarantined);
+        for (const record of counted) {
           this.raw.add(record);
           noteEdgeTimed(this.degradations, record);
         }
       },
       rejected: (why, where, bytes) => this.#reject(why, where, bytes),
     };
+    const floorOf: FloorOf = (prefix, target) => this.floorOf?.(prefix, target) ?? Number.NaN;
     this.#shards = Array.from(
       { length: limits.evidence.shards },
-      (_, shard) => new Shard(shard, parts, owner, this.table, events),
+      (_, shard) => new Shard(shard, parts, owner, this.table, events, floorOf),
     );
+  }
+
+  /** Loads the evidence, if the store is there, and folds nothing yet. Never rejects. */
+  async load(): Promise<void> {
+    await this.#each((shard) => shard.load());
   }
 
   /** Loads the evidence, if the store is there, and goes on folding. */
@@ -117,16 +131,20 @@ export class Folder implements Component {
   async #whileWanted(): Promise<void> {
     while (this.#isWanted && !this.#isStopped) {
       this.#isWanted = false;
-      try {
-        for (const shard of this.#shards) await shard.step();
-        if (this.#storeGone) this.#parts.log.info({}, 'the store is back');
-        this.#storeGone = false;
-      } catch (thrown) {
-        if (!this.#storeGone) this.#parts.log.warn({ error: describeError(thrown) }, 'samples wait for the store');
-        this.#storeGone = true;
-      }
+      await this.#each((shard) => shard.step());
     }
     this.#running = undefined;
+  }
+
+  async #each(act: (shard: Shard) => Promise<void>): Promise<void> {
+    try {
+      for (const shard of this.#shards) await act(shard);
+      if (this.#storeGone) this.#parts.log.info({}, 'the store is back');
+      this.#storeGone = false;
+    } catch (thrown) {
+      if (!this.#storeGone) this.#parts.log.warn({ error: describeError(thrown) }, 'samples wait for the store');
+      this.#storeGone = true;
+    }
   }
 
   #reject(why: Rejection, where: { shard: number; collector: string; seq: number }, bytes: Uint8Array): void {

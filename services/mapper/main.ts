@@ -11,6 +11,7 @@ import { registerForecastApi } from './forecast-api.ts';
 import { Forecasts } from './forecasts.ts';
 import { registerHistoryApi } from './history-api.ts';
 import { mapperMetrics, registerGauges } from './metrics.ts';
+import { currentFloors } from './quarantine.ts';
 
 export const main: ServiceMain = (context) => {
   const running: Running = {};
@@ -33,13 +34,16 @@ export const main: ServiceMain = (context) => {
       });
       running.folder = folder;
       // Evidence first: a map built before it would undo what the one in service knows.
-      await folder.start();
+      await folder.load();
       components.push(folder);
       const builder = new Builder(context, folder, geoip, metrics);
       running.builder = builder;
+      folder.floorOf = currentFloors(() => builder.current);
       await builder.start();
       components.push(builder);
-      const forecasts = new Forecasts(context, builder, folder.table);
+      // Where PoPs are tells what no client can have timed.
+      await folder.start();
+      const forecasts = new Forecasts(context, builder);
       running.forecasts = forecasts;
       await forecasts.start();
       components.push(forecasts);

@@ -8,6 +8,7 @@ const guards: readonly GuardName[] = ['too-much', 'over-hard', 'worse', 'rolled-
 
 export interface MapperMetrics {
   readonly folded: Counter;
+  readonly quarantined: Counter;
   readonly rejected: Counter<'reason'>;
   readonly buildSeconds: Histogram;
   readonly published: Counter;
@@ -60,6 +61,11 @@ export function mapperMetrics(registry: Registry): MapperMetrics {
       name: 'ufes_mapper_demand_moved_total',
       help: 'Shares of demand that published maps moved, by kind of move',
       labelNames: ['kind'],
+      registers,
+    }),
+    quarantined: new Counter({
+      name: 'ufes_mapper_samples_quarantined_total',
+      help: 'Round trips that clients timed faster than their place allows, kept apart',
       registers,
     }),
     folded: new Counter({ name: 'ufes_mapper_samples_total', help: 'Sample records folded into sketches', registers }),

@@ -11,6 +11,8 @@ export const rejections = ['json', 'shape', 'prefix', 'shard', 'future', 'token-
 export type Rejection = (typeof rejections)[number];
 
 export const sampleKinds: readonly SampleKind[] = ['edge', 'browser', 'agent'];
+/** In keys, of what is kept apart (quarantine.ts); no sample has it. */
+export const quarantineKind = 'quarantine';
 const sourcePattern = /^[a-z][a-z0-9-]{0,30}$/;
 const targetPattern = /^(?:pop|origin):[^|\s]{1,100}$/;
 /** 1/p is capped here. */

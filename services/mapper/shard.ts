@@ -7,13 +7,14 @@ import { Sketch } from '@ufes/core/sketch/sketch.ts';
 import type { ServiceContext } from '@ufes/io/service.ts';
 import type { EvidenceTable } from './evidence.ts';
 import { sketchSamples } from './feed.ts';
+import { type FloorOf, type Parted, partByFloor } from './quarantine.ts';
 import { type Rejection, readRecord } from './record.ts';
 
 type Parts = Pick<ServiceContext, 'store' | 'queue' | 'clock' | 'log'>;
 
 export interface ShardEvents {
   changed(prefixes: ReadonlySet<string>): void;
-  folded(records: readonly SampleRecord[]): void;
+  folded(records: Parted): void;
   rejected(why: Rejection, where: { shard: number; collector: string; seq: number }, bytes: Uint8Array): void;
 }
 
@@ -29,17 +30,26 @@ export class Shard {
   readonly #owner: string;
   readonly #table: EvidenceTable;
   readonly #events: ShardEvents;
+  readonly #floorOf: FloorOf;
   #lease: Lease | undefined;
   #leasedAtMs = Number.NEGATIVE_INFINITY;
   /** As the sketches in memory have them; undefined: not loaded. */
   #offsets: Record<string, number> | undefined;
 
-  constructor(number: number, parts: Parts, owner: string, table: EvidenceTable, events: ShardEvents) {
+  constructor(
+    number: number,
+    parts: Parts,
+    owner: string,
+    table: EvidenceTable,
+    events: ShardEvents,
+    floorOf: FloorOf,
+  ) {
     this.number = number;
     this.#parts = parts;
     this.#owner = owner;
     this.#table = table;
     this.#events = events;
+    this.#floorOf = floorOf;
   }
 
   /** The evidence is in memory; it may have fallen behind since. */
@@ -51,13 +61,18 @@ export class Shard {
 
   /** Folds all there is, when the shard is ours; else keeps up with who folds it. Rejects with STORE_UNAVAILABLE. */
   async step(): Promise<void> {
-    await this.#renew();
-    if (this.#lease === undefined || this.#offsets === undefined) await this.#reload();
+    await this.load();
     while (this.#lease !== undefined) {
       const batch = await this.#read(this.#offsets!);
       if (batch === undefined) return;
       await this.#fold(this.#lease, this.#offsets!, batch);
     }
+  }
+
+  /** Brings what the store has into memory and folds nothing. Rejects with STORE_UNAVAILABLE. */
+  async load(): Promise<void> {
+    await this.#renew();
+    if (this.#lease === undefined || this.#offsets === undefined) await this.#reload();
   }
 
   async release(): Promise<void> {
@@ -137,7 +152,8 @@ export class Shard {
     const { store, clock, queue, log } = this.#parts;
     const nowMs = clock.nowMs();
     const { accepted, rejected } = await this.#accept(records, nowMs);
-    const rows = sketchSamples(this.#table, accepted);
+    const parted = partByFloor(accepted, this.#floorOf);
+    const rows = sketchSamples(this.#table, parted.counted, parted.apart);
     const tokens = accepted.map(({ token, tokenExpiresAtMs }) => ({
       id: token,
       expiresAtMs: Math.max(tokenExpiresAtMs, nowMs) + limits.evidence.tokenGraceMs,
@@ -160,7 +176,7 @@ export class Shard {
     for (const { why, collector, record } of rejected) {
       this.#events.rejected(why, { shard: this.number, collector, seq: record.seq }, record.bytes);
     }
-    this.#events.folded(accepted);
+    this.#events.folded(parted);
     const changed = this.#table.apply(rows);
     if (changed.size > 0) this.#events.changed(changed);
     for (const [collector, seq] of Object.entries(to)) {

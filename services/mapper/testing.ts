@@ -18,6 +18,7 @@ import { registerForecastApi } from './forecast-api.ts';
 import { Forecasts } from './forecasts.ts';
 import { registerHistoryApi } from './history-api.ts';
 import { mapperMetrics } from './metrics.ts';
+import { currentFloors } from './quarantine.ts';
 
 const noAddresses = new Uint32Array(0);
 
@@ -112,15 +113,17 @@ export async function createMapper(
   const metrics = mapperMetrics(new Registry());
   const folder: Folder = new Folder(seen, metrics, (prefixes) => running.builder?.evidenceChanged(prefixes));
   const builder = new Builder(seen, folder, geoip, metrics);
-  const forecasts = new Forecasts(seen, builder, folder.table);
+  const forecasts = new Forecasts(seen, builder);
   Object.assign(running, { folder, builder, forecasts });
+  folder.floorOf = currentFloors(() => builder.current);
   return { context, folder, builder, forecasts };
 }
 
 export async function startMapper(mapper: Mapper, desired = desiredState()): Promise<void> {
   await publishArtefact(mapper.context, 'desired', new TextEncoder().encode(JSON.stringify(desired)));
-  await mapper.folder.start();
+  await mapper.folder.load();
   await mapper.builder.start();
+  await mapper.folder.start();
   await mapper.forecasts.start();
 }
 

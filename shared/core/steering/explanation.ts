@@ -165,6 +165,18 @@ export interface Evidence {
   readonly place: string;
   readonly asn?: number;
   readonly estimates: Readonly<Record<string, PopEstimate>>;
+  /** Edges timed it faster than its place allows: what GeoIP says of it counts for nothing. */
+  readonly isDisputed?: boolean;
+  /** By PoP id: what clients timed faster than their place allows. It counts for nothing. */
+  readonly quarantined?: Readonly<Record<string, Quarantined>>;
+}
+
+export interface Quarantined {
+  /** Ever. */
+  readonly samples: number;
+  /** p25. */
+  readonly ms: number;
+  readonly lastAtMs: number;
 }
 
 /**
