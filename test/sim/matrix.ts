@@ -1,7 +1,8 @@
 /**
  * A world from measured round trips: `latency.csv` (source,destination,min,avg,max,mdev) and `places.csv`
- * (id,city,country,latitude,longitude; population if it has one). The two directions of a pair were measured apart: the
- * smaller one counts. Clients are prefixes at the places without a PoP, each with an access line of its own that is as
+ * (id,city,country,latitude,longitude; population if it has one). The round trip of a direction is its `avg`: its `min` is
+ * a single ping, and in tables of pings single ones are found that no light could make. The two directions of a pair were
+ * measured apart: the smaller one counts. Clients are prefixes at the places without a PoP, each with an access line of its own that is as
  * long to all PoPs.
  */
 import { seededRng } from '@ufes/core/seeded.ts';
@@ -27,7 +28,7 @@ export interface MatrixInit {
 }
 
 export function readMatrix(latencyPath: string, placesPath: string): Matrix {
-  const rows = readTable(latencyPath, ['source', 'destination', 'min']);
+  const rows = readTable(latencyPath, ['source', 'destination', 'avg']);
   return matrixOf(latencyPath, rows, readTable(placesPath, ['id', 'city', 'country', 'latitude', 'longitude']));
 }
 
@@ -56,7 +57,7 @@ export function matrixOf(name: string, rows: readonly Row[], placeRows: readonly
       }
       return place;
     }) as [number, number];
-    const ms = row.number('min', 0.001, 60_000);
+    const ms = row.number('avg', 0.001, 60_000);
     if (from === to) continue;
     for (const at of [from * places.length + to, to * places.length + from]) {
       if (!(rttMs[at]! <= ms)) rttMs[at] = ms;

@@ -30,7 +30,7 @@ export const usage = `npm run sim -- MODE [options]
   --plan P             map (test/sim/targets.ts) or probe (services/probe/plan.ts)
   --n A,B              poison: samples a day and PoP of a prefix that lies, default 20,30,100,300
   --origins A,B        cities, or places of the matrix: costs with a backbone leg, k = 1 and 3
-  --matrix FILE        source,destination,min,… in milliseconds; the smaller direction of a pair counts
+  --matrix FILE        source,destination,avg,… in milliseconds; the smaller direction of a pair counts
   --places FILE        id,city,country,latitude,longitude
   --set NAME=NUMBER    a constant of the steering code, e.g. estimation.shrinkage=20; may be repeated
   --out FOLDER         JSON and SVG go there; without it only the table is shown

@@ -119,12 +119,12 @@ describe('draws', () => {
   });
 });
 
-const latency = 'source,destination,min,avg\na,b,10,11\nb,a,12,13\na,c,50,51\nb,c,45,46\n';
+const latency = 'source,destination,avg,min\na,b,10,1\nb,a,12,11\na,c,50,49\nb,c,45,44\n';
 const places = 'id,city,country,latitude,longitude\na,A,AA,0,0\nb,B,AA,1,1\nc,C,CC,2,2\n';
 const read = (one: string, other: string) =>
   matrixOf(
     'latency.csv',
-    parseTable(one, 'latency.csv', ['source', 'destination', 'min']),
+    parseTable(one, 'latency.csv', ['source', 'destination', 'avg']),
     parseTable(other, 'places.csv', ['id', 'city', 'country', 'latitude', 'longitude']),
   );
 const complaint = (make: () => unknown): string => {
@@ -154,9 +154,9 @@ describe('a matrix', () => {
   });
 
   test('tells what is wrong with a file, where, and what would be right', () => {
-    expect(complaint(() => read('a,b\n1,2', places))).toContain('latency.csv:1: no column source, destination, min');
+    expect(complaint(() => read('a,b\n1,2', places))).toContain('latency.csv:1: no column source, destination, avg');
     expect(complaint(() => read(`${latency}a,b,fast,1\n`, places))).toBe(
-      'latency.csv:6: min is "fast"; a number from 0.001 to 60000 is expected',
+      'latency.csv:6: avg is "fast"; a number from 0.001 to 60000 is expected',
     );
     expect(complaint(() => read(`${latency}a,x,1,1\n`, places))).toContain('latency.csv:6: destination "x"');
     expect(complaint(() => read(`${latency}a,b\n`, places))).toContain(
