@@ -179,12 +179,16 @@ class Feeder {
       const n = one.demoted ? sketch.effectiveN(nowMs) : one.own.n * fade(sketch.lastSeconds, nowMs);
       this.#n[kind]! += n;
       this.#samples[kind]! += sketch.count;
-      if (Math.round(n) >= estimation.ownN) this.#able[kind]!++;
+      if (Math.round(n) >= estimation.edgeN) this.#able[kind]!++;
     }
     return demoted;
   }
 
-  /** One kind for all PoPs, since a gain compares two on one kind: edge-timed where it can, else the one that says most. */
+  /**
+   * One kind for all PoPs, since a gain compares two on one kind: edge-timed where two can be compared by it, else the one
+   * that says most. Another kind that knows a quicker PoP changes nothing then: what clients time they can make up, and
+   * those who do reach a PoP are timed by it.
+   */
   #chosenKind(): number {
     if (this.#able[edge]! >= 2) return edge;
     let most = edge;

@@ -3,6 +3,7 @@ import type { DesiredService, DesiredState } from '@ufes/core/desired.ts';
 import type { Address } from '@ufes/core/ip.ts';
 import { limits } from '@ufes/core/limits.ts';
 import { type SampleRecord, shardOf } from '@ufes/core/samples.ts';
+import { SteeringBuild } from '@ufes/core/steering/build.ts';
 import { findInterval } from '@ufes/core/steering/map.ts';
 import { documentation4, documentation6, places, prefix } from '@ufes/core/steering/testing.ts';
 import type { Geoip } from '@ufes/geoip/geoip.ts';
@@ -13,11 +14,14 @@ import type { ServiceContext } from '@ufes/io/service.ts';
 import { type TestContext, testContext } from '@ufes/io/testing.ts';
 import { Builder } from './builder.ts';
 import { type Running, registerEvidenceApi } from './evidence-api.ts';
+import type { Fed } from './feed.ts';
 import { Folder } from './fold.ts';
 import { registerForecastApi } from './forecast-api.ts';
 import { Forecasts } from './forecasts.ts';
+import { distancePrior, groundFrom } from './ground.ts';
 import { registerHistoryApi } from './history-api.ts';
 import { mapperMetrics } from './metrics.ts';
+import { planOf } from './plan.ts';
 import { currentFloors } from './quarantine.ts';
 
 const noAddresses = new Uint32Array(0);
@@ -132,6 +136,14 @@ export async function stopMapper({ forecasts, builder, folder, context }: Mapper
   await builder.stop();
   await folder.stop();
   await context.dispose();
+}
+
+/** A build of the same world without a mapper around it; map PoP numbers: iad, lon, sin. */
+export function fedOf(desired = desiredState()): Fed {
+  const plan = planOf(desired, distancePrior);
+  const ground = groundFrom(geoip);
+  const build = new SteeringBuild({ ...plan, ground, prior: distancePrior, bases: new Map() });
+  return { plan, geoip, ground, build };
 }
 
 let tokens = 0;

@@ -9,6 +9,8 @@ export const estimation = {
    * beacons a day have some 19, since the older half of a day counts for a quarter.
    */
   ownN: 13,
+  /** Effective edge-timed samples, rounded, at two PoPs from which these alone count for a cell. */
+  edgeN: 20,
   /** Samples of the last quarter of an hour from which it may demote. */
   recentN: 20,
   /** Cells that an AS × metro estimate takes at least, and what the metro counts as beside them. */
