@@ -13,7 +13,7 @@ import { describeError, OperatingError } from '@ufes/core/errors.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Component, Lease } from '@ufes/core/ports.ts';
 import type { Base } from '@ufes/core/steering/base.ts';
-import { baseKey, type Ground, SteeringBuild } from '@ufes/core/steering/build.ts';
+import { baseKey, type Ground, type SteeringBuild } from '@ufes/core/steering/build.ts';
 import type { Degradations } from '@ufes/core/steering/degraded.ts';
 import type { SteeringMap } from '@ufes/core/steering/map.ts';
 import { decodeMap } from '@ufes/core/steering/map-bytes.ts';
@@ -21,9 +21,10 @@ import { compareVersions, type Version } from '@ufes/core/version.ts';
 import type { Geoip } from '@ufes/geoip/geoip.ts';
 import { type ArtefactFollower, followArtefact } from '@ufes/io/artefact.ts';
 import type { ServiceContext } from '@ufes/io/service.ts';
-import { applyDegraded, stepDegraded } from './degraded.ts';
+import { beginBuild, type Known, tellOverloads } from './begin.ts';
+import { stepDegraded } from './degraded.ts';
 import type { EvidenceTable } from './evidence.ts';
-import { feedAll, feedCell } from './feed.ts';
+import { feedCell } from './feed.ts';
 import { distancePrior, groundFrom } from './ground.ts';
 import type { MapperMetrics } from './metrics.ts';
 import { type MapPlan, planOf } from './plan.ts';
@@ -56,6 +57,8 @@ export class Builder implements Component {
   /** What readers steer by, as far as known here. */
   inService: SteeringMap | undefined;
   readonly publisher: Publisher;
+  /** What builds are made from. */
+  readonly known: Known;
   readonly #context: ServiceContext;
   readonly #table: EvidenceTable;
   readonly #degradations: Degradations;
@@ -93,6 +96,7 @@ export class Builder implements Component {
     this.#table = folder.table;
     this.#degradations = folder.degradations;
     this.#traffic = new TrafficFeed(context);
+    this.known = { table: folder.table, traffic: this.#traffic.traffic, degradations: folder.degradations };
     this.publisher = new Publisher(context, folder.raw, metrics, this.#traffic.traffic);
     this.#isLoaded = () => folder.isLoaded();
     this.#geoip = geoip;
@@ -209,10 +213,8 @@ export class Builder implements Component {
         for (const prefix of this.#demoted) this.#changed.add(prefix);
       }
       this.#feed(this.current, nowMs);
-      this.#traffic.apply(this.current.build, nowMs);
-      const { build, plan, desired } = this.current;
-      const overloads = [...this.publisher.overloads(desired)];
-      build.overloaded(new Map(overloads.map(([id, load]) => [plan.pops.indexOf(id), load])), nowMs);
+      this.#traffic.apply(this.current, nowMs);
+      tellOverloads(this.publisher.overloads(this.current.desired), this.current, nowMs);
       if (stepDegraded(this.#degradations, this.current, nowMs) || whole) await this.#tellDegraded();
       const map = this.current.build.build(nowMs, whole);
       this.lastBuildMs = clock.monotonicMs() - startMs;
@@ -246,16 +248,14 @@ export class Builder implements Component {
       return;
     }
     const ground = this.#ground;
-    const build = new SteeringBuild({ ...plan, ground, prior: distancePrior, bases: this.#bases });
+    const on = { geoip: this.#geoip, ground, bases: this.#bases };
+    const { fed, demoted } = beginBuild(plan, on, this.known, this.inService, this.#context.clock.nowMs());
     const needed = new Set(plan.groups.map((group) => baseKey(group, plan.popVectors)));
     for (const key of this.#bases.keys()) if (!needed.has(key)) this.#bases.delete(key);
-    this.current = { desired, plan, geoip: this.#geoip, ground, build };
+    this.current = { desired, ...fed };
     this.#changed.clear();
-    this.#demoted = new Set(feedAll(this.current, this.#table, this.#context.clock.nowMs()));
+    this.#demoted = new Set(demoted);
     this.#isEstimateDue ||= this.#table.prefixes > 0;
-    if (this.inService !== undefined) build.resume(this.inService);
-    if (this.#degradations.now.size > 0) applyDegraded(this.#degradations, this.current);
-    this.#traffic.renew();
   }
 
   /** The judge lets demand leave these PoPs at once (live key `degraded/POP`). */

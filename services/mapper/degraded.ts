@@ -19,7 +19,8 @@ export function noteEdgeTimed(degradations: Degradations, { prefix, kind, atMs, 
 
 /** Tells a build what is degraded now. */
 export function applyDegraded({ now }: Degradations, { build, plan }: Fed): void {
-  build.setDegraded(new Map([...now].map(([id, { ms }]) => [plan.pops.indexOf(id), ms])));
+  const known = [...now].filter(([id]) => plan.pops.includes(id));
+  build.setDegraded(new Map(known.map(([id, { ms }]) => [plan.pops.indexOf(id), ms])));
 }
 
 /** Looks at all PoPs again; true when the build has to look at everything because of that. */

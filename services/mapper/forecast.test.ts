@@ -4,7 +4,7 @@ import { limits } from '@ufes/core/limits.ts';
 import type { Publication } from '@ufes/core/steering/publication.ts';
 import { publishArtefact } from '@ufes/io/artefact.ts';
 import { afterEach, describe, expect, test } from 'vitest';
-import type { Forecast } from './forecast.ts';
+import { type Forecast, trial } from './forecast.ts';
 import {
   beacon,
   clockOf,
@@ -17,7 +17,9 @@ import {
   stopMapper,
 } from './testing.ts';
 
-const near = { lon: '192.0.2.0/24', iad: '198.51.100.0/24' };
+const near = { lon: '192.0.2.0/24', iad: '203.0.113.0/24' };
+/** In London by GeoIP. */
+const unmeasured = '198.51.100.0/24';
 const running: Mapper[] = [];
 afterEach(async () => {
   for (const mapper of running.splice(0)) await stopMapper(mapper);
@@ -34,6 +36,30 @@ async function measured(): Promise<Mapper> {
   await send(mapper, of(near.iad, 30, { 'pop:lon': 90, 'pop:iad': 10, 'pop:sin': 240 }));
   await mapper.folder.step();
   await mapper.builder.step();
+  return mapper;
+}
+
+/** And edges tell requests of cells in half a minute, and loads, requests a second. */
+async function counted(cells: Record<string, number>, loads: Record<string, number>): Promise<Mapper> {
+  const mapper = await measured();
+  const { store, bus } = mapper.context;
+  const ttlMs = 600_000;
+  const demand = { atMs: clockOf(mapper).nowMs(), seconds: 30, cells };
+  await store.live.put([
+    { key: 'demand/lon', value: demand, ttlMs },
+    ...Object.entries(loads).map(([pop, perSecond]) => ({
+      key: `load/${pop}`,
+      value: { requestsPerSecond: perSecond },
+      ttlMs,
+    })),
+  ]);
+  bus.wake('live');
+  const known = async () => {
+    clockOf(mapper).advance(limits.dns.feedbackMs / 2);
+    await mapper.builder.step();
+    return mapper.builder.known.traffic.cells;
+  };
+  await expect.poll(known).toBe(Object.keys(cells).length);
   return mapper;
 }
 
@@ -108,6 +134,43 @@ describe('a plan', () => {
       return (await plans(mapper)).map(({ plan }) => plan?.measured?.moved);
     };
     await expect.poll(measuredNow).toEqual([expect.closeTo(prediction.moved, 1)]);
+  });
+
+  test('is made by the map that is built next: with room, what edges count, and PoPs that are degraded', async () => {
+    const mapper = await counted({ [near.lon]: 30, [near.iad]: 6, [unmeasured]: 3 }, { lon: 1.3 });
+    const { builder, context, folder } = mapper;
+    const nowMs = clockOf(mapper).nowMs();
+    folder.degradations.now.set('sin', { ms: 80, sinceMs: nowMs, toldAtMs: nowMs, cells: 20 });
+    const usual = desiredState();
+    const small = usual.pops.map((pop) => (pop.id === 'lon' ? { ...pop, requestsPerSecond: 1 } : pop));
+    const desired = { ...usual, pops: small, version: { ms: 2, writer: 'test' } };
+    const current = builder.current!;
+    const { inService, known } = builder;
+    const now = await builder.publisher.conditionsNow(desired);
+    const input = { fed: current, desired: current.desired, inService, known, ...now, nowMs };
+    const { next } = trial(input, { desired, drained: [] });
+    expect(next.build.sentOn(0)).toBeGreaterThan(0);
+    await publishArtefact(context, 'desired', new TextEncoder().encode(JSON.stringify(desired)));
+    const begun = async () => {
+      await builder.step();
+      return builder.current?.build !== current.build;
+    };
+    await expect.poll(begun).toBe(true);
+    const built = builder.current!.build;
+    expect(next.build.cells.count).toBe(built.cells.count);
+    for (let row = 0; row < built.cells.count; row++) {
+      expect(next.build.rankings(0, row)).toEqual(built.rankings(0, row));
+      expect(next.build.estimates(row)).toEqual(built.estimates(row));
+    }
+  });
+
+  test('counts those who ask, measured or not, by what edges count', async () => {
+    const mapper = await counted({ [near.lon]: 10, [near.iad]: 30, [unmeasured]: 20 }, { lon: 1, iad: 1 });
+    const { prediction, prefixes, measured: own } = await ask(mapper, { drained: ['iad'] });
+    expect({ prefixes, own }).toEqual({ prefixes: 3, own: 2 });
+    expect(prediction.pops.find(({ pop }) => pop === 'iad')?.shareBefore).toBeCloseTo(1 / 2, 2);
+    expect(prediction.moved).toBeCloseTo(1 / 2, 2);
+    expect(prediction.response.known).toBeCloseTo(1, 2);
   });
 
   test('says what is wrong with it', async () => {

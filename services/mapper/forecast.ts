@@ -1,13 +1,14 @@
 /**
- * What a proposed configuration would do, from the evidence in memory: a map is built for it as the builder would build
- * it, and both are decided by (core/steering/plan.ts). Of many prefixes every n-th is taken, so that the mapper goes on
- * mapping. Demand is what beacons say, which are a sample of page views.
+ * What a proposed configuration would do: the map that the builder would build for it next is built, from all that it
+ * would be built from, and both are decided by (core/steering/plan.ts). Of many clients every n-th is decided for.
+ *
+ *     clients, demand   cells that ask, by what edges count; where none tells, measured cells by their beacons, which are
+ *                       a sample of page views
  */
-import { formatPrefix } from '@ufes/core/ip.ts';
+import { type Address, type Family, formatPrefix } from '@ufes/core/ip.ts';
 import { limits } from '@ufes/core/limits.ts';
 import { LiveState } from '@ufes/core/live.ts';
-import { SteeringBuild } from '@ufes/core/steering/build.ts';
-import type { Cells } from '@ufes/core/steering/cells.ts';
+import { locationOf } from '@ufes/core/steering/build.ts';
 import { Judge, type Judgement, type PopNow } from '@ufes/core/steering/judge.ts';
 import type { SteeringMap } from '@ufes/core/steering/map.ts';
 import { type Prediction, predict } from '@ufes/core/steering/plan.ts';
@@ -15,11 +16,12 @@ import { changesOf, type PlanChange } from '@ufes/core/steering/plan-changes.ts'
 import type { PlanClients, PlanSide, PlanState } from '@ufes/core/steering/plan-input.ts';
 import { defaultRoom } from '@ufes/core/steering/room.ts';
 import { countryText } from '@ufes/geoip/geoip.ts';
+import { beginBuild, type Known, overloadsOf, tellOverloads } from './begin.ts';
 import type { EvidenceTable } from './evidence.ts';
-import { type Fed, feedCell } from './feed.ts';
+import type { Fed } from './feed.ts';
 import { distancePrior } from './ground.ts';
 import { planOf } from './plan.ts';
-import { costsOf } from './publisher.ts';
+import { costsOf, demandOf } from './publisher.ts';
 
 export interface Proposal {
   readonly desired: PlanState;
@@ -33,7 +35,7 @@ export interface ForecastInput {
   readonly fed: Fed;
   readonly desired: PlanState;
   readonly inService: SteeringMap | undefined;
-  readonly table: EvidenceTable;
+  readonly known: Known;
   readonly pops: ReadonlyMap<string, PopNow>;
   /** Shares of their cells that full PoPs keep, by id. */
   readonly keeps: Readonly<Record<string, number>>;
@@ -43,17 +45,17 @@ export interface ForecastInput {
 export interface Forecast {
   readonly prediction: Prediction;
   readonly changes: readonly PlanChange[];
-  /** What the judge would say of the map's moves; absent: nothing moves by the map, or a part of the prefixes was taken. */
+  /** What the judge would say of the map's moves; absent: nothing moves by the map. */
   readonly judged?: Pick<Judgement, 'reasons' | 'moved'>;
-  /** Measured prefixes, and those that were taken of them. */
+  /** Prefixes that are known to ask, those of them that were decided for, and those with evidence of their own. */
   readonly prefixes: number;
   readonly taken: number;
+  readonly measured: number;
 }
 
 export function forecast(input: ForecastInput, proposal: Proposal): Forecast {
-  const { fed, desired, inService, table, nowMs } = input;
-  const step = Math.max(1, Math.ceil(table.prefixes / limits.plan.prefixes));
-  const { next, map } = proposed(input, proposal.desired, step);
+  const { fed, desired, inService, nowMs } = input;
+  const { next, map } = trial(input, proposal);
   const before: PlanSide = {
     desired,
     map: inService,
@@ -66,8 +68,9 @@ export function forecast(input: ForecastInput, proposal: Proposal): Forecast {
     costs: costsOf(next.plan),
     states: statesOf(input.pops, proposal),
   };
-  const clients = clientsOf(input, next, step);
-  const judged = step > 1 || inService === undefined ? undefined : judge(input, proposal, next, map);
+  const asking = askingOf(input);
+  const clients = clientsOf(asking, next, fed);
+  const judged = inService === undefined ? undefined : judge(input, proposal, next, map);
   return {
     prediction: predict({
       ...{ before, after, clients, nowMs },
@@ -76,8 +79,9 @@ export function forecast(input: ForecastInput, proposal: Proposal): Forecast {
     }),
     changes: changesOf(desired, proposal.desired),
     ...(judged !== undefined && { judged }),
-    prefixes: table.prefixes,
-    taken: clients.count,
+    prefixes: asking.all,
+    taken: asking.count,
+    measured: input.known.table.prefixes,
   };
 }
 
@@ -86,7 +90,7 @@ export function rescore(
   input: ForecastInput,
   then: { readonly desired: PlanState; readonly map: SteeringMap | undefined; readonly closed: readonly string[] },
 ): Prediction {
-  const { fed, desired, inService, table, nowMs } = input;
+  const { fed, desired, inService, nowMs } = input;
   const plan = planOf(then.desired, distancePrior);
   const before: PlanSide = {
     desired: then.desired,
@@ -96,23 +100,34 @@ export function rescore(
   };
   const states = statesOf(input.pops, { drained: [] });
   const after: PlanSide = { desired, map: inService, costs: costsOf(fed.plan), states };
-  const clients = clientsOf(input, fed, Math.max(1, Math.ceil(table.prefixes / limits.plan.prefixes)));
+  const clients = clientsOf(askingOf(input), fed, fed);
   const requestsPerSecond = toldLoads(input.pops);
   return predict({ before, after, clients, nowMs, requestsPerSecond, keeps: input.keeps });
 }
 
-/** The build for the proposal; where a map depends on nothing that it changes, the one there is. */
-function proposed({ fed, inService, table, nowMs }: ForecastInput, desired: PlanState, step: number) {
+/** The next build for the proposal; where a map depends on nothing that it changes, the one there is. */
+export function trial(input: ForecastInput, proposal: Proposal): { next: Fed; map: SteeringMap | undefined } {
+  const { fed, inService, known, nowMs } = input;
+  const { desired } = proposal;
   const plan = planOf(desired, distancePrior);
   if (JSON.stringify(plan) === JSON.stringify(fed.plan)) return { next: fed, map: inService };
-  const { ground, geoip, build: current } = fed;
-  const bases = new Map(current.input.bases);
-  const build = new SteeringBuild({ ...plan, ground, prior: distancePrior, bases });
-  const next: Fed = { build, plan, ground, geoip };
-  let number = 0;
-  for (const text of table.prefixTexts()) if (number++ % step === 0) feedCell(next, table, text, nowMs);
-  if (inService !== undefined) build.resume(inService);
-  return { next, map: build.build(nowMs, true) };
+  // Bases that it makes are its own.
+  const on = { ...fed, bases: new Map(fed.build.input.bases) };
+  const { fed: next } = beginBuild(plan, on, known, inService, nowMs);
+  const { hard } = desired.room ?? defaultRoom;
+  tellOverloads(overloadsOf(popsThen(input, proposal), hard), next, nowMs);
+  return { next, map: next.build.build(nowMs, true) };
+}
+
+/** PoPs as they would be. */
+function popsThen({ pops }: ForecastInput, { desired, drained, opened = [] }: Proposal): Map<string, PopNow> {
+  return new Map(
+    desired.pops.map(({ id, requestsPerSecond: capacity }) => {
+      const now = pops.get(id);
+      const isOpen = ((now?.isOpen ?? true) || opened.includes(id)) && !drained.includes(id);
+      return [id, { ...now, capacity, isOpen }];
+    }),
+  );
 }
 
 function statesOf(
@@ -132,68 +147,77 @@ function toldLoads(pops: ReadonlyMap<string, PopNow>): Map<string, number> {
 }
 
 /** Whether the moves that the map makes would be let go, and how soon. New groups of names are no moves. */
-function judge(
-  { inService: before, pops, nowMs }: ForecastInput,
-  { desired, drained, opened = [] }: Proposal,
-  { plan }: Fed,
-  after: SteeringMap | undefined,
-): Forecast['judged'] {
+function judge(input: ForecastInput, proposal: Proposal, { plan }: Fed, after: SteeringMap | undefined) {
+  const { inService: before, known, nowMs } = input;
   if (before === undefined || after === undefined || before === after) return undefined;
-  const now = desired.pops.map(({ id, requestsPerSecond: capacity }): [string, PopNow] => {
-    const known = pops.get(id);
-    return [
-      id,
-      { ...known, capacity, isOpen: ((known?.isOpen ?? true) || opened.includes(id)) && !drained.includes(id) },
-    ];
-  });
-  const { hard } = desired.room ?? defaultRoom;
-  const { reasons, moved } = new Judge().judge({
-    before,
-    after,
-    nowMs,
-    pops: new Map(now),
-    hard,
-    costs: costsOf(plan),
-  });
+  const { hard } = proposal.desired.room ?? defaultRoom;
+  const costs = costsOf(plan);
+  const pops = popsThen(input, proposal);
+  const demand = demandOf(known.traffic, nowMs);
+  const { reasons, moved } = new Judge().judge({ before, after, nowMs, pops, hard, costs, ...demand });
   return moved.wanted === 0 && reasons.length === 0 ? undefined : { reasons, moved };
 }
 
-/** Cells of the proposal's build; round trips to PoPs that it has no more are those of the current one. */
-function clientsOf({ fed, table, nowMs }: ForecastInput, next: Fed, step: number): PlanClients {
-  const { cells } = next.build;
-  // A build of its own holds every n-th prefix already.
-  const every = next === fed ? step : 1;
-  const rows = Uint32Array.from({ length: Math.ceil(cells.count / every) }, (_, i) => i * every);
+/** Cells that ask; every n-th of `all`. */
+interface AskingCells {
+  readonly all: number;
+  readonly count: number;
+  readonly family: Uint8Array;
+  readonly hi: Uint32Array;
+  readonly lo: Uint32Array;
+  readonly demand: Float64Array;
+}
+
+function askingOf({ fed, known, nowMs }: ForecastInput): AskingCells {
+  const { traffic, table } = known;
+  const { cells } = fed.build;
+  const all = traffic.cells > 0 ? traffic.cells : cells.count;
+  const every = Math.max(1, Math.ceil(all / limits.plan.prefixes));
+  const count = Math.ceil(all / every);
+  const [family, hi, lo] = [new Uint8Array(count), new Uint32Array(count), new Uint32Array(count)];
+  const demand = new Float64Array(count);
+  let at = 0;
+  const take = (ofFamily: Family, ofHi: number, ofLo: number, of: (cell: Address) => number) => {
+    const number = at++ / every;
+    if (!Number.isInteger(number)) return;
+    family[number] = ofFamily;
+    hi[number] = ofHi;
+    lo[number] = ofLo;
+    demand[number] = of({ family: ofFamily, hi: ofHi, lo: ofLo });
+  };
+  if (traffic.cells > 0) traffic.forEach(nowMs, (f, h, l, perSecond) => take(f, h, l, () => perSecond));
+  else {
+    const samples = (cell: Address) => samplesOf(table, fed.plan.sources, cell, nowMs);
+    for (let row = 0; row < all; row++) {
+      take(cells.family[row] === 4 ? 4 : 6, cells.hi[row]!, cells.lo[row]!, samples);
+    }
+  }
+  return { all, count, family, hi, lo, demand };
+}
+
+/** Round trips to PoPs that the proposal has no more are those of the current build. */
+function clientsOf(asking: AskingCells, next: Fed, fed: Fed): PlanClients {
+  const { count, family, hi, lo, demand } = asking;
   const ids = [...new Set([...next.plan.pops, ...fed.plan.pops])];
-  const ms = estimatesOf(next, fed, rows, ids);
+  const ms = estimatesOf(asking, next, fed, ids);
   const numbers = new Map(ids.map((id, number) => [id, number]));
   const { country } = next.geoip.locations;
   return {
-    count: rows.length,
-    family: column(cells.family, rows),
-    hi: column(cells.hi, rows),
-    lo: column(cells.lo, rows),
-    demand: Float64Array.from(rows, (row) => demandOf(table, fed.plan.sources, cells, row, nowMs)),
+    ...{ count, family, hi, lo, demand },
     country: (client) => {
-      const location = cells.location[rows[client]!]!;
+      const location = locationOf(next.ground, family[client] === 4 ? 4 : 6, hi[client]!, lo[client]!);
       return location < 0 ? '' : countryText(country[location]!);
     },
     clientMs: (client, pop) => ms[client * ids.length + (numbers.get(pop) ?? -1)] ?? Number.NaN,
   };
 }
 
-function column(values: Uint8Array | Uint32Array, rows: Uint32Array): Uint32Array {
-  return rows.map((row) => values[row]!);
-}
-
 /**
  * Effective samples at all PoPs, those that are no more too, decayed: what beacons say of about the last day. A cell that was
  * measured at a PoP that goes has no less demand for that.
  */
-function demandOf(table: EvidenceTable, sources: readonly string[], cells: Cells, row: number, nowMs: number): number {
-  const family = cells.family[row] === 4 ? 4 : 6;
-  const text = formatPrefix({ family, hi: cells.hi[row]!, lo: cells.lo[row]!, length: family === 4 ? 24 : 48 });
-  const number = table.numberOf(text);
+function samplesOf(table: EvidenceTable, sources: readonly string[], cell: Address, nowMs: number): number {
+  const number = table.numberOf(formatPrefix({ ...cell, length: cell.family === 4 ? 24 : 48 }));
   let samples = 0;
   if (number < 0) return samples;
   table.forEach(number, (entry) => {
@@ -203,23 +227,22 @@ function demandOf(table: EvidenceTable, sources: readonly string[], cells: Cells
   return samples;
 }
 
-/** Row by row: round trips by number in `ids`, milliseconds. */
-function estimatesOf(next: Fed, fed: Fed, rows: Uint32Array, ids: readonly string[]): Float32Array {
-  const ms = new Float32Array(rows.length * ids.length).fill(Number.NaN);
-  for (const [client, row] of rows.entries()) {
-    const own = next.build.estimates(row);
-    for (const [pop, id] of next.plan.pops.entries()) ms[client * ids.length + ids.indexOf(id)] = own.ms[pop]!;
-    if (next === fed) continue;
-    const old = sameCell(next.build.cells, row, fed.build.cells);
-    if (old < 0) continue;
-    const then = fed.build.estimates(old);
-    for (const [pop, id] of fed.plan.pops.entries()) {
-      if (!next.plan.pops.includes(id)) ms[client * ids.length + ids.indexOf(id)] = then.ms[pop]!;
-    }
+/** Client by client: round trips by number in `ids`, milliseconds. */
+function estimatesOf(
+  { count, family, hi, lo }: AskingCells,
+  next: Fed,
+  fed: Fed,
+  ids: readonly string[],
+): Float32Array {
+  const ms = new Float32Array(count * ids.length).fill(Number.NaN);
+  const gone = fed.plan.pops.filter((id) => !next.plan.pops.includes(id));
+  for (let client = 0; client < count; client++) {
+    const put = ({ build, plan }: Fed, pops: readonly string[]) => {
+      const estimates = build.estimatesAt(family[client] === 4 ? 4 : 6, hi[client]!, lo[client]!);
+      for (const id of pops) ms[client * ids.length + ids.indexOf(id)] = estimates.ms[plan.pops.indexOf(id)]!;
+    };
+    put(next, next.plan.pops);
+    if (gone.length > 0) put(fed, gone);
   }
   return ms;
-}
-
-function sameCell(cells: Cells, row: number, others: Cells): number {
-  return others.rowOf(cells.family[row] === 4 ? 4 : 6, cells.hi[row]!, cells.lo[row]!);
 }

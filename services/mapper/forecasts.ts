@@ -16,7 +16,6 @@ import { formatVersion, parseVersion } from '@ufes/core/version.ts';
 import { keepPublication } from '@ufes/io/history.ts';
 import type { ServiceContext } from '@ufes/io/service.ts';
 import type { Builder, Current } from './builder.ts';
-import type { EvidenceTable } from './evidence.ts';
 import { type Forecast, forecast, type Proposal, rescore } from './forecast.ts';
 
 /** Words of a record; the whole is in the answer. */
@@ -32,15 +31,13 @@ interface Asked extends Proposal {
 export class Forecasts implements Component {
   readonly #context: ServiceContext;
   readonly #builder: Builder;
-  readonly #table: EvidenceTable;
   #waiting: Waiting[] = [];
   #stops: (() => void)[] = [];
   #looking: Promise<void> | undefined;
 
-  constructor(context: ServiceContext, builder: Builder, table: EvidenceTable) {
+  constructor(context: ServiceContext, builder: Builder) {
     this.#context = context;
     this.#builder = builder;
-    this.#table = table;
   }
 
   async start(): Promise<void> {
@@ -61,12 +58,12 @@ export class Forecasts implements Component {
   }
 
   async ask(current: Current, { file, by, ...proposal }: Asked): Promise<Forecast> {
-    const { publisher, inService, mapVersion } = this.#builder;
+    const { publisher, inService, mapVersion, known } = this.#builder;
     const { clock } = this.#context;
     const now = await publisher.conditionsNow(current.desired);
     const { desired } = current;
     const nowMs = clock.nowMs();
-    const made = forecast({ fed: current, desired, inService, table: this.#table, ...now, nowMs }, proposal);
+    const made = forecast({ fed: current, desired, inService, known, ...now, nowMs }, proposal);
     const hash = hashOf(proposal.desired);
     if (hash === hashOf(desired) && proposal.drained.every((id) => now.pops.get(id)?.isOpen === false)) return made;
     const plan: PlanRecord = {
@@ -116,7 +113,7 @@ export class Forecasts implements Component {
 
   /** `isThere`: still; what was changed again since is not to be held against the prediction. */
   async #measure(one: Waiting, isThere: boolean): Promise<void> {
-    const { current, publisher, inService } = this.#builder;
+    const { current, publisher, inService, known } = this.#builder;
     const { map, desired, closed } = one.plan.from;
     const desiredVersion = parseVersion(desired);
     const mapVersion = map === undefined ? undefined : parseVersion(map);
@@ -129,7 +126,7 @@ export class Forecasts implements Component {
     }
     const nowMs = this.#context.clock.nowMs();
     const now = await publisher.conditionsNow(current.desired);
-    const input = { fed: current, desired: current.desired, inService, table: this.#table, ...now, nowMs };
+    const input = { fed: current, desired: current.desired, inService, known, ...now, nowMs };
     const { moved, response } = rescore(input, { desired: then.desired, map: mapThen?.map, closed });
     const { meanAfterMs, p95AfterMs } = response;
     const loads = current.desired.pops.flatMap(({ id, requestsPerSecond: capacity }) => {

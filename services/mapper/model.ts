@@ -6,12 +6,12 @@ import type { DesiredService } from '@ufes/core/desired.ts';
 import { groupKey } from '@ufes/core/desired.ts';
 import { type Address, cellOf, formatAddress, formatPrefix, type Prefix } from '@ufes/core/ip.ts';
 import type { GroupPlan } from '@ufes/core/steering/base.ts';
-import { estimatePlace } from '@ufes/core/steering/estimate.ts';
-import { createEstimates, type Estimates } from '@ufes/core/steering/estimation.ts';
+import { locationOf } from '@ufes/core/steering/build.ts';
+import type { Estimates } from '@ufes/core/steering/estimation.ts';
 import type { Evidence, PopEstimate } from '@ufes/core/steering/explanation.ts';
 import { tierNames } from '@ufes/core/steering/map.ts';
 import type { Current } from './builder.ts';
-import { placeOf, placeText } from './ground.ts';
+import { placeText } from './ground.ts';
 
 interface Belief {
   readonly cell: Prefix;
@@ -19,15 +19,10 @@ interface Belief {
   readonly estimates: Estimates;
 }
 
-function beliefOf({ build, plan, geoip, ground }: Current, client: Address): Belief {
+function beliefOf({ build, ground }: Current, client: Address): Belief {
   const cell = cellOf(client);
-  const row = build.cells.rowOf(cell.family, cell.hi, cell.lo);
-  if (row >= 0) return { cell, location: build.cells.location[row]!, estimates: build.estimates(row) };
-  const { location, km } = placeOf(geoip, ground, plan.popVectors, cell);
-  const estimates = createEstimates(plan.pops.length);
-  const metro = ground.metros.ofPlace[location] ?? -1;
-  estimatePlace(km, metro, geoip.asn(client), build.tiers, estimates);
-  return { cell, location, estimates };
+  const location = locationOf(ground, cell.family, cell.hi, cell.lo);
+  return { cell, location, estimates: build.estimatesAt(cell.family, cell.hi, cell.lo) };
 }
 
 /** The service named or identified by `text`; without it, the first that is steered by latency, or the first. */

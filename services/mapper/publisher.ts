@@ -15,7 +15,7 @@ import { describeError, OperatingError } from '@ufes/core/errors.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Component } from '@ufes/core/ports.ts';
 import { sameRankings } from '@ufes/core/steering/build.ts';
-import { type GroupCosts, Judge, type JudgeInput, type Judgement, type PopNow } from '@ufes/core/steering/judge.ts';
+import { type GroupCosts, Judge, type JudgeInput, type Judgement } from '@ufes/core/steering/judge.ts';
 import type { RolledBack, SteeringMap } from '@ufes/core/steering/map.ts';
 import { encodeMap } from '@ufes/core/steering/map-bytes.ts';
 import type { Publication, Reason } from '@ufes/core/steering/publication.ts';
@@ -24,6 +24,7 @@ import { formatVersion, parseVersion, type Version } from '@ufes/core/version.ts
 import { publishArtefact } from '@ufes/io/artefact.ts';
 import { type History, keepPublication, openHistory } from '@ufes/io/history.ts';
 import type { ServiceContext } from '@ufes/io/service.ts';
+import { overloadsOf } from './begin.ts';
 import { Conditions } from './conditions.ts';
 import { Effects } from './effects.ts';
 import type { MapperMetrics } from './metrics.ts';
@@ -276,15 +277,6 @@ export class Publisher implements Component {
       log.error({ ...entry, error: describeError(thrown) }, 'not in the audit log');
     });
   }
-}
-
-/** PoPs (ids) over their hard limit, and what they carry, requests a second. */
-function overloadsOf(pops: ReadonlyMap<string, PopNow>, hard: number): Map<string, number> {
-  const overloads = new Map<string, number>();
-  for (const [id, { requestsPerSecond = 0, capacity }] of pops) {
-    if (requestsPerSecond > hard * capacity) overloads.set(id, requestsPerSecond);
-  }
-  return overloads;
 }
 
 /** What cells ask for, where edges count it. */

@@ -5,8 +5,9 @@ import { describeError } from '@ufes/core/errors.ts';
 import { parsePrefix } from '@ufes/core/ip.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Component } from '@ufes/core/ports.ts';
-import type { SteeringBuild } from '@ufes/core/steering/build.ts';
 import type { ServiceContext } from '@ufes/io/service.ts';
+import { tellRequests } from './begin.ts';
+import type { Fed } from './feed.ts';
 import { Traffic } from './traffic.ts';
 
 type Parts = Pick<ServiceContext, 'store' | 'clock' | 'log'>;
@@ -52,15 +53,10 @@ export class TrafficFeed implements Component {
   }
 
   /** Gives a build the rates, when there is news of them. */
-  apply(build: SteeringBuild, nowMs: number): void {
+  apply(fed: Pick<Fed, 'build'>, nowMs: number): void {
     if (!this.#isDue) return;
     this.#isDue = false;
-    this.traffic.forEach(nowMs, (family, hi, lo, rate) => build.setRequests(family, hi, lo, rate));
-  }
-
-  /** There is another build. */
-  renew(): void {
-    this.#isDue = this.traffic.cells > 0;
+    tellRequests(this.traffic, fed, nowMs);
   }
 
   async #read(): Promise<void> {

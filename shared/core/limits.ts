@@ -176,7 +176,7 @@ export const limits = {
   plan: {
     /** Clients × classes of names that are decided for: half a second a round. Beyond, every n-th client stands for n. */
     decisions: 500_000,
-    /** Of many measured prefixes every n-th: a build of its own for these takes a second and some 100 MB. */
+    /** Of many prefixes every n-th is decided for: estimates of these at 30 PoPs take 12 MB. */
     prefixes: 100_000,
     /** Shares of full PoPs are followed for so long, or until they have been steady for a while. */
     roomMs: 30 * 60_000,

@@ -13,16 +13,18 @@ import { createLive, type LiveView, liveBuffer } from '@ufes/core/live.ts';
 import type { Rng } from '@ufes/core/ports.ts';
 import type { SampleRecord } from '@ufes/core/samples.ts';
 import { distanceKm } from '@ufes/core/steering/base.ts';
-import { SteeringBuild, sameRankings } from '@ufes/core/steering/build.ts';
+import { type SteeringBuild, sameRankings } from '@ufes/core/steering/build.ts';
 import { createDecision, decide } from '@ufes/core/steering/decide.ts';
 import { Degradations } from '@ufes/core/steering/degraded.ts';
 import type { Evidence } from '@ufes/core/steering/explanation.ts';
+import type { PopNow } from '@ufes/core/steering/judge.ts';
 import { findInterval, noPop, type SteeringMap } from '@ufes/core/steering/map.ts';
 import { geoKey, type PreparedService, prepareService } from '@ufes/core/steering/prepare.ts';
 import { defaultRoom } from '@ufes/core/steering/room.ts';
+import { beginBuild, type Known, type On, overloadsOf, tellOverloads, tellRequests } from '@ufes/mapper/begin.ts';
 import { noteEdgeTimed, stepDegraded } from '@ufes/mapper/degraded.ts';
 import { EvidenceTable } from '@ufes/mapper/evidence.ts';
-import { feedCell, sketchSamples } from '@ufes/mapper/feed.ts';
+import { type Fed, feedCell, sketchSamples } from '@ufes/mapper/feed.ts';
 import { distancePrior, groundFrom } from '@ufes/mapper/ground.ts';
 import { evidenceOf } from '@ufes/mapper/model.ts';
 import { planOf } from '@ufes/mapper/plan.ts';
@@ -76,13 +78,13 @@ export class Steering {
   /** What edges count. */
   readonly traffic = new Traffic();
   readonly degradations = new Degradations();
-  /** Requests a second by PoP, when edges tell. */
+  /** Requests a second by PoP of the desired state, when edges tell. */
   tellLoads: (() => readonly number[] | undefined) | undefined;
   readonly live: LiveView = createLive(liveBuffer(8));
   inService: SteeringMap | undefined;
   /** Maps that went into service and rank otherwise than the one before. */
   published = 0;
-  #fed;
+  #fed: Fed & { readonly desired: DesiredState };
   /** PoP number of the desired state → of the world. */
   #worldPops: readonly number[];
   readonly #publish: Publish;
@@ -92,6 +94,7 @@ export class Steering {
   #services: PreparedService[] = [];
   #geo: PreparedService[] = [];
   readonly #decision = createDecision();
+  #isDesiredDue = false;
 
   constructor({ world, capacity, publish, raw, source = 'rum', aims = aimsOf(world), active }: SteeringInit) {
     this.world = world;
@@ -102,9 +105,7 @@ export class Steering {
     this.#publish = publish ?? ((built) => built);
     const geoip = geoipOfWorld(world);
     const ground = groundFrom(geoip);
-    const plan = planOf(this.desired, distancePrior);
-    const build = new SteeringBuild({ ...plan, ground, prior: distancePrior, bases: new Map() });
-    this.#fed = { desired: this.desired, plan, geoip, ground, build };
+    this.#fed = { desired: this.desired, ...this.#begin({ geoip, ground, bases: new Map() }, 0) };
   }
 
   get steeringBuild(): SteeringBuild {
@@ -119,16 +120,26 @@ export class Steering {
   /** Takes another configuration as the mapper's builder does; it is in service with the next build. */
   reconfigure(desired: DesiredState, nowMs: number): void {
     this.desired = desired;
-    const plan = planOf(desired, distancePrior);
+    this.#isDesiredDue = true;
     const { geoip, ground, plan: before, build: current } = this.#fed;
-    if (JSON.stringify(plan) === JSON.stringify(before)) {
+    if (JSON.stringify(planOf(desired, distancePrior)) === JSON.stringify(before)) {
       this.#fed = { ...this.#fed, desired };
       return;
     }
-    const build = new SteeringBuild({ ...plan, ground, prior: distancePrior, bases: current.input.bases });
-    this.#fed = { desired, plan, geoip, ground, build };
-    for (const text of this.table.prefixTexts()) feedCell(this.#fed, this.table, text, nowMs);
-    if (this.inService !== undefined) build.resume(this.inService);
+    this.#fed = { desired, ...this.#begin({ geoip, ground, bases: current.input.bases }, nowMs) };
+  }
+
+  #begin(on: On, nowMs: number): Fed {
+    const { fed, demoted } = beginBuild(planOf(this.desired, distancePrior), on, this.known, this.inService, nowMs);
+    this.#changed.clear();
+    this.#demoted = new Set(demoted);
+    return fed;
+  }
+
+  /** What builds are made from. */
+  get known(): Known {
+    const { table, traffic, degradations } = this;
+    return { table, traffic, degradations };
   }
 
   /** Requests of the seconds that end now, as edges count them. */
@@ -152,20 +163,24 @@ export class Steering {
       else this.#demoted.delete(text);
     }
     this.#changed.clear();
-    const { build: steering } = this.#fed;
-    this.traffic.forEach(nowMs, (family, hi, lo, rate) => steering.setRequests(family, hi, lo, rate));
-    const loads = this.tellLoads?.() ?? [];
-    const { plan } = this.#fed;
-    const { pops, room = defaultRoom } = this.desired;
-    const over = pops.flatMap(({ id, requestsPerSecond }, pop): [number, number][] =>
-      (loads[pop] ?? 0) > room.hard * requestsPerSecond ? [[plan.pops.indexOf(id), loads[pop]!]] : [],
-    );
-    steering.overloaded(new Map(over), nowMs);
+    tellRequests(this.traffic, this.#fed, nowMs);
+    tellOverloads(overloadsOf(this.#popsNow(), (this.desired.room ?? defaultRoom).hard), this.#fed, nowMs);
     stepDegraded(this.degradations, this.#fed, nowMs);
-    const built = steering.build(nowMs, whole);
+    const built = this.#fed.build.build(nowMs, whole);
     const accepted = this.#publish(built, this.inService, nowMs, this);
     if (accepted !== undefined) this.#serve(accepted);
+    else if (this.#isDesiredDue && this.inService !== undefined) this.#prepare(this.inService);
     return built;
+  }
+
+  #popsNow(): Map<string, PopNow> {
+    const loads = this.tellLoads?.();
+    return new Map(
+      this.desired.pops.map(({ id, requestsPerSecond: capacity }, pop): [string, PopNow] => {
+        const load = loads?.[pop];
+        return [id, { isOpen: true, capacity, ...(load !== undefined && { requestsPerSecond: load }) }];
+      }),
+    );
   }
 
   /** PoP that a user is answered; -1: none. */
@@ -211,10 +226,15 @@ export class Steering {
   }
 
   #serve(map: SteeringMap): void {
-    this.#worldPops = this.desired.pops.map(({ id }) => this.world.popIds.indexOf(id));
     if (this.inService === undefined || !sameRankings(map, this.inService)) this.published++;
     this.inService = map;
+    this.#prepare(map);
+  }
+
+  #prepare(map: SteeringMap): void {
+    this.#isDesiredDue = false;
     const { services, pops } = this.desired;
+    this.#worldPops = pops.map(({ id }) => this.world.popIds.indexOf(id));
     const ids = pops.map(({ id }) => id);
     const keys = services.map((service) => groupKey(service, pops));
     this.#services = services.map((service, i) => prepareService(service, keys[i]!, ids, map, i));

@@ -30,6 +30,7 @@ interface Answer {
   readonly judged?: { readonly reasons: readonly Reason[]; readonly moved: MovedShares };
   readonly prefixes: number;
   readonly taken: number;
+  readonly measured: number;
 }
 
 export const plan: Command = {
@@ -95,9 +96,11 @@ async function compiled(state: string, file: string, json: boolean): Promise<Pla
   return undefined;
 }
 
-function toText({ prediction: p, changes, judged, prefixes, taken }: Answer, drained: readonly string[]): string {
+function toText({ prediction: p, changes, judged, ...evidence }: Answer, drained: readonly string[]): string {
   const { response, harmed, helped } = p;
   const says = [...changes.map(changeLine), ...drained.map((pop) => `  ${yellow('~')} PoP ${pop} drains\n`)];
+  const { prefixes, taken, measured } = evidence;
+  const ofThem = taken < prefixes ? `, of which ${taken} were taken` : '';
   const facts: [string, string][] = [
     ['moved', `${bold(percent(p.moved))} of demand; clients have followed after ${p.ttlSeconds} s`],
     ['mean', change(response.meanBeforeMs, response.meanAfterMs)],
@@ -106,7 +109,7 @@ function toText({ prediction: p, changes, judged, prefixes, taken }: Answer, dra
     ['helped', harm(helped, green, 'faster')],
     ...(p.ended > 0 ? [['names gone', `${percent(p.ended)} of demand is for them`] as [string, string]] : []),
     ...(p.nowhere > 0 ? [['no answer', red(`${percent(p.nowhere)} of demand has no PoP`)] as [string, string]] : []),
-    ['evidence', dim(`${prefixes} measured prefixes${taken < prefixes ? `, of which ${taken} were taken` : ''}`)],
+    ['evidence', dim(`${prefixes} prefixes${ofThem}; ${measured} are measured`)],
   ];
   return [
     says.length === 0 ? '  nothing changes\n' : says.join(''),

@@ -24,7 +24,7 @@ import {
 import { type Asking, fitting, type PopLimits } from './capacity.ts';
 import { CellTables } from './cell-table.ts';
 import { Cells, widened } from './cells.ts';
-import { type Beyond, beyondOf, estimateCell } from './estimate.ts';
+import { type Beyond, beyondOf, estimateCell, estimatePlace } from './estimate.ts';
 import { createEstimates, type Estimates, estimation, type Prior } from './estimation.ts';
 import { Fitted } from './fitted.ts';
 import { findInterval, type IntervalIndex, type MapGroup, noPop, type SteeringMap } from './map.ts';
@@ -262,6 +262,19 @@ export class SteeringBuild {
   estimates(row: number): Estimates {
     const estimates = createEstimates(this.cells.pops);
     estimateCell(this.cells, row, this.tiers, this.#builtAtMs, estimates, this.#beyond);
+    return estimates;
+  }
+
+  /** The same of any cell: without evidence of its own those of its place. */
+  estimatesAt(family: 4 | 6, hi: number, lo: number): Estimates {
+    const row = this.cells.rowOf(family, hi, lo);
+    if (row >= 0) return this.estimates(row);
+    const { places, spots, metros } = this.input.ground;
+    const spot = spotOf(this.input.ground, family, hi, lo);
+    const location = spots.place[spot] ?? -1;
+    const km = Float32Array.from(this.input.pops, (_, pop) => distanceKm(places, location, this.input.popVectors, pop));
+    const estimates = createEstimates(this.cells.pops);
+    estimatePlace(km, metros.ofPlace[location] ?? -1, spots.asn[spot] ?? 0, this.tiers, estimates, this.#beyond);
     return estimates;
   }
 

@@ -2,8 +2,8 @@
  * Whether `ufes plan` tells what then happens: random changes of a configuration, each predicted from evidence, then made,
  * and half an hour later compared with what resolvers hold and with what is true.
  *
- * Every page view is as likely to send a beacon, so that beacons are a sample of demand; all prefixes have some. Answers
- * are held by resolvers, and load comes back as room, as in `events`.
+ * Edges count what prefixes ask for. Every page view is as likely to send a beacon, so that beacons are a sample of that.
+ * Maps are judged before they are in service, answers are held by resolvers, and load comes back as room, as in `events`.
  */
 import type { DesiredState } from '@ufes/core/desired.ts';
 import { limits } from '@ufes/core/limits.ts';
@@ -20,11 +20,13 @@ import { dayMs, startMs } from '../draws.ts';
 import type { ModeResult } from '../mode.ts';
 import { type Options, worldOf } from '../options.ts';
 import { Truth } from '../policies.ts';
+import { judging } from '../publish.ts';
 import { atMost, mean, percent, quantile, table, type Verdict, verdictTable } from '../report.ts';
 import { Resolvers } from '../resolvers.ts';
-import { type Aim, Steering } from '../steering.ts';
+import { Steering } from '../steering.ts';
 import type { World } from '../world.ts';
 import { capacities } from './events.ts';
+import { type Change, drawChange } from './plan-changes.ts';
 
 const changesPerWorld = 5;
 const warmBuildMs = 60 * 60_000;
@@ -35,13 +37,6 @@ const waitMs = 30 * 60_000;
 /** PoPs carry a third of what they can, so that most changes fill none, and a capacity that falls may. */
 const headroom = 3;
 
-interface Change {
-  readonly kind: string;
-  readonly desired: DesiredState;
-  /** By PoP id. */
-  readonly drained: ReadonlySet<string>;
-}
-
 interface Outcome {
   readonly kind: string;
   readonly world: number;
@@ -50,6 +45,25 @@ interface Outcome {
   readonly p95Ms: { readonly predicted: number; readonly shown: number };
   /** Of capacity, the largest difference of any PoP. */
   readonly loadError: number;
+}
+
+/** Where there are none, two: an origin can be moved. */
+function withOrigins(options: Options, seed: string): Options {
+  if (options.origins.length > 0) return options;
+  const { matrix } = options;
+  const names = matrix === undefined ? ['Frankfurt', 'New York'] : matrix.places.map(({ id }) => id);
+  const rng = seededRng(`${seed}/origins`);
+  const first = pick(rng, names);
+  return {
+    ...options,
+    origins: [
+      first,
+      pick(
+        rng,
+        names.filter((name) => name !== first),
+      ),
+    ],
+  };
 }
 
 export function plan(options: Options): ModeResult {
@@ -65,7 +79,7 @@ export function plan(options: Options): ModeResult {
 class Scene {
   readonly #world: World;
   readonly #steering: Steering;
-  readonly #aim: Aim;
+  readonly #judging = judging();
   readonly #clock: Clock;
   readonly #rng: Rng;
   readonly #kind: Options['beacons']['kind'];
@@ -75,20 +89,19 @@ class Scene {
   #drained: ReadonlySet<string> = new Set();
 
   constructor(options: Options, seed: string, prefixes: number) {
-    const world = worldOf(options, seed, prefixes);
+    const world = worldOf(withOrigins(options, seed), seed, prefixes);
     this.#world = world;
     this.#rng = seededRng(`${seed}/changes`);
     this.#kind = options.beacons.kind;
-    this.#aim =
-      world.init.origins.length === 0
-        ? { name: 'client', k: 1, origin: undefined }
-        : { name: world.init.origins[0]!.id, k: 3, origin: 0 };
     const capacity = capacities(world).map((one) => one * headroom);
-    const init = { world, capacity, aims: [this.#aim] };
+    const aims = [{ name: world.init.origins[0]!.id, k: 2, origin: 0 }];
+    const { publish, raw } = this.#judging;
+    const init = { world, capacity, aims, publish, raw };
     this.#all = new Steering(init).desired;
     // A fifth of the PoPs are not there yet.
     const active = world.popIds.flatMap((_, pop) => (pop % 5 === 4 ? [] : [pop]));
     this.#steering = new Steering({ ...init, active });
+    this.#steering.tellLoads = () => this.#judging.loads;
     const total = world.users.reduce((sum, { demand }) => sum + demand, 0);
     const beaconsPerDay = (user: number) =>
       (options.beaconsPerDay * world.users.length * world.users[user]!.demand) / total;
@@ -96,7 +109,7 @@ class Scene {
     const { beacons } = options;
     this.#clock = new Clock({ steering: this.#steering, measured, beaconsPerDay, beacons, seed }, startMs);
     this.#tellStates();
-    this.#clock.advance(dayMs, () => {}, warmBuildMs);
+    this.#clock.advance(dayMs, (now) => this.#count(warmBuildMs, now), warmBuildMs);
     this.#resolvers = new Resolvers(this.#steering, this.#clock.nowMs, seededRng(`${seed}/resolvers`));
     this.#run(settleMs);
   }
@@ -108,8 +121,9 @@ class Scene {
     const told = this.#forecast(change);
     this.#drained = change.drained;
     this.#steering.reconfigure(change.desired, this.#clock.nowMs);
-    this.#steering.build(this.#clock.nowMs, true);
     this.#tellStates();
+    this.#tellLoads();
+    this.#steering.build(this.#clock.nowMs, true);
     this.#run(waitMs);
     const shown = this.#response();
     const { prediction } = told;
@@ -124,10 +138,10 @@ class Scene {
   }
 
   #forecast({ desired, drained }: Change): Forecast {
-    const { fed, inService, table: evidence, desired: now } = this.#steering;
-    const loads = this.#resolvers.loads((user) => this.#demand(user));
-    const pops = now.pops.map(({ id, requestsPerSecond: capacity }): [string, PopNow] => {
-      const requestsPerSecond = loads[this.#world.popIds.indexOf(id)]!;
+    const { fed, inService, known, desired: now } = this.#steering;
+    const loads = this.#loads();
+    const pops = now.pops.map(({ id, requestsPerSecond: capacity }, pop): [string, PopNow] => {
+      const requestsPerSecond = loads[pop]!;
       return [id, { isOpen: !this.#drained.has(id), capacity, requestsPerSecond }];
     });
     const opened = [...this.#drained].filter((id) => !drained.has(id));
@@ -136,7 +150,7 @@ class Scene {
         fed,
         desired: now,
         inService,
-        table: evidence,
+        known,
         pops: new Map(pops),
         keeps: this.#room.shares(),
         nowMs: this.#clock.nowMs,
@@ -162,17 +176,34 @@ class Scene {
   #feedBack(nowMs: number): void {
     const { desired, live } = this.#steering;
     const room = desired.room ?? defaultRoom;
-    const loads = this.#resolvers.loads((user) => this.#demand(user));
-    for (const { id, requestsPerSecond } of desired.pops) {
-      this.#room.observe(id, loads[this.#world.popIds.indexOf(id)]! / requestsPerSecond, nowMs);
+    const loads = this.#tellLoads();
+    for (const [pop, { id, requestsPerSecond }] of desired.pops.entries()) {
+      this.#room.observe(id, loads[pop]! / requestsPerSecond, nowMs);
     }
     this.#room.step(nowMs, room);
     const { feedbackMs } = limits.dns;
+    if (nowMs % feedbackMs === 0) this.#count(feedbackMs, nowMs);
     setTimes(live, weekOf(nowMs), feedbackMs - (nowMs % feedbackMs));
     for (const [number, { id }] of desired.pops.entries()) {
       const { shed, band } = this.#room.words(id, room);
       setRoom(live, number, shed, band);
     }
+  }
+
+  /** Requests a second by PoP of the desired state. */
+  #loads(): number[] {
+    const loads = this.#resolvers.loads((user) => this.#demand(user));
+    return this.#steering.desired.pops.map(({ id }) => loads[this.#world.popIds.indexOf(id)]!);
+  }
+
+  #tellLoads(): readonly number[] {
+    const loads = this.#loads();
+    this.#judging.loads = loads;
+    return loads;
+  }
+
+  #count(ms: number, nowMs: number): void {
+    this.#steering.count((user) => this.#demand(user), ms / 1000, nowMs);
   }
 
   /** PoPs are numbered anew by every configuration. */
@@ -200,7 +231,9 @@ class Scene {
 
   /** Of all users, as it is in truth, by what their resolvers hold. */
   #response(): { mean: number; p95: number } {
-    const truth = new Truth(this.#world, this.#aim, this.#clock.nowMs, this.#kind);
+    const { k, origin: id } = this.#steering.desired.services[0]!;
+    const origin = this.#world.init.origins.findIndex((one) => one.id === id);
+    const truth = new Truth(this.#world, { name: id, k, origin }, this.#clock.nowMs, this.#kind);
     const times = Array.from(this.#resolvers.held, (pop, user) => ({
       ms: truth.costMs(user, pop),
       weight: this.#demand(user),
@@ -215,79 +248,13 @@ class Scene {
   }
 
   #loadError({ prediction }: Forecast): number {
-    const loads = this.#resolvers.loads((user) => this.#demand(user));
-    const errors = this.#steering.desired.pops.map(({ id, requestsPerSecond }) => {
-      const shown = loads[this.#world.popIds.indexOf(id)]! / requestsPerSecond;
+    const loads = this.#loads();
+    const errors = this.#steering.desired.pops.map(({ id, requestsPerSecond }, pop) => {
+      const shown = loads[pop]! / requestsPerSecond;
       return Math.abs(shown - (prediction.pops.find(({ pop }) => pop === id)?.loadAfter ?? 0));
     });
     return Math.max(...errors);
   }
-}
-
-/** One thing changed, anything that a configuration or a drain can say. `all`: with every PoP of the world. */
-function drawChange(now: DesiredState, all: DesiredState, drained: ReadonlySet<string>, rng: Rng): Change {
-  const absent = all.pops.filter(({ id }) => !now.pops.some((pop) => pop.id === id));
-  const service = now.services[0]!;
-  const popOf = () => pick(rng, now.pops);
-  const one = (kind: string, over: Partial<DesiredState>, drains = drained): Change => ({
-    kind,
-    desired: { ...now, ...over },
-    drained: drains,
-  });
-  const withService = (kind: string, over: Partial<DesiredState['services'][number]>) =>
-    one(kind, { services: [{ ...service, ...over }] });
-  const numbers = now.pops.map((_, pop) => pop);
-  const kinds: (() => Change)[] = [
-    () => (absent.length === 0 ? removePop() : one('a PoP more', withPops(now, [...now.pops, pick(rng, absent)]))),
-    removePop,
-    () => one('a PoP drains', {}, new Set([...drained, popOf().id])),
-    () => (drained.size === 0 ? one('a PoP drains', {}, new Set([popOf().id])) : one('drains end', {}, new Set())),
-    () => {
-      const { id } = popOf();
-      const factor = 0.3 + 1.2 * rng.next();
-      const pops = now.pops.map((pop) =>
-        pop.id === id ? { ...pop, requestsPerSecond: pop.requestsPerSecond * factor } : pop,
-      );
-      return one('capacity', { pops });
-    },
-    () => withService('policy', { policy: service.policy === 'geo' ? 'latency' : 'geo' }),
-    () => withService('ttl', { ttlSecondsMax: pick(rng, [20, 120, 300]) }),
-    () =>
-      withService('only', {
-        only: numbers.filter(() => rng.next() < 0.7).concat(Math.floor(rng.next() * numbers.length)),
-      }),
-    () => withService('weights', { shares: [{ pop: now.pops.indexOf(popOf()), share: 0.05 + 0.25 * rng.next() }] }),
-    () => withService('control', { controlShare: 0.3 * rng.next() }),
-  ];
-  return pick(rng, kinds)();
-
-  function removePop(): Change {
-    const { id } = popOf();
-    return one(
-      'a PoP less',
-      withPops(
-        now,
-        now.pops.filter((pop) => pop.id !== id),
-      ),
-      new Set([...drained].filter((other) => other !== id)),
-    );
-  }
-}
-
-/** The same configuration with other PoPs: rules that name one that went go with it. */
-function withPops(now: DesiredState, pops: DesiredState['pops']): Partial<DesiredState> {
-  const sorted = pops.toSorted((a, b) => (a.id < b.id ? -1 : 1));
-  const numberOf = (old: number) => sorted.findIndex(({ id }) => id === now.pops[old]!.id);
-  const services = now.services.map(({ only, shares, ...service }) => {
-    const kept = only?.map(numberOf).filter((pop) => pop >= 0) ?? [];
-    return {
-      ...service,
-      candidates: sorted.map((_, pop) => ({ pop, v4: `192.0.2.${pop}` })),
-      ...(kept.length > 0 && { only: kept }),
-      shares: (shares ?? []).map((one) => ({ ...one, pop: numberOf(one.pop) })).filter(({ pop }) => pop >= 0),
-    };
-  });
-  return { pops: sorted, services };
 }
 
 function reportOf(outcomes: readonly Outcome[], prefixes: number): ModeResult {

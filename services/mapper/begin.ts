@@ -1,0 +1,59 @@
+/**
+ * What a build is given when it is begun. The builder, predictions and the simulator begin theirs by this, so that what is
+ * predicted is the map that would be built.
+ */
+import type { Base } from '@ufes/core/steering/base.ts';
+import { SteeringBuild } from '@ufes/core/steering/build.ts';
+import type { Degradations } from '@ufes/core/steering/degraded.ts';
+import type { PopNow } from '@ufes/core/steering/judge.ts';
+import type { SteeringMap } from '@ufes/core/steering/map.ts';
+import { applyDegraded } from './degraded.ts';
+import type { EvidenceTable } from './evidence.ts';
+import { type Fed, feedAll } from './feed.ts';
+import { distancePrior } from './ground.ts';
+import type { MapPlan } from './plan.ts';
+import type { Traffic } from './traffic.ts';
+
+/** All that is known beside configuration, GeoIP and the map in service. */
+export interface Known {
+  readonly table: EvidenceTable;
+  readonly traffic: Traffic;
+  readonly degradations: Degradations;
+}
+
+export type On = Pick<Fed, 'geoip' | 'ground'> & { readonly bases: Map<string, Base> };
+
+/** `demoted`: prefixes where the last quarter of an hour speaks. */
+export function beginBuild(
+  plan: MapPlan,
+  { geoip, ground, bases }: On,
+  { table, traffic, degradations }: Known,
+  inService: SteeringMap | undefined,
+  nowMs: number,
+): { readonly fed: Fed; readonly demoted: readonly string[] } {
+  const build = new SteeringBuild({ ...plan, ground, prior: distancePrior, bases });
+  const fed: Fed = { build, plan, geoip, ground };
+  const demoted = feedAll(fed, table, nowMs);
+  if (inService !== undefined) build.resume(inService);
+  if (degradations.now.size > 0) applyDegraded(degradations, fed);
+  tellRequests(traffic, fed, nowMs);
+  return { fed, demoted };
+}
+
+export function tellRequests(traffic: Traffic, { build }: Pick<Fed, 'build'>, nowMs: number): void {
+  traffic.forEach(nowMs, (family, hi, lo, perSecond) => build.setRequests(family, hi, lo, perSecond));
+}
+
+/** `overloads`: requests a second by id. */
+export function tellOverloads(overloads: ReadonlyMap<string, number>, { build, plan }: Fed, nowMs: number): void {
+  build.overloaded(new Map([...overloads].map(([id, load]) => [plan.pops.indexOf(id), load])), nowMs);
+}
+
+/** PoPs (ids) over their hard limit, and what they carry, requests a second. */
+export function overloadsOf(pops: ReadonlyMap<string, PopNow>, hard: number): Map<string, number> {
+  const overloads = new Map<string, number>();
+  for (const [id, { requestsPerSecond = 0, capacity }] of pops) {
+    if (requestsPerSecond > hard * capacity) overloads.set(id, requestsPerSecond);
+  }
+  return overloads;
+}
