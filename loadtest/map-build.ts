@@ -3,18 +3,17 @@
  * PoPs, one latency group with its geo twin, on one core.
  *
  *     node loadtest/map-build.ts [PREFIXES …]        → loadtest/results/map-build.json
+ *     node loadtest/map-build.ts --draw PREFIXES FOLDER, then --measure FOLDER: the same in two steps
  *
- * Prefixes are /24s and /48s in runs, as networks are; each is measured at about five PoPs, near ones more often, with an
- * n that spreads from a few to hundreds over 24 hours. Every sketch is made of such samples; none is shared. Times: loading
- * packed sketches, the whole build from them (statistics, estimates, rankings, map, its bytes), and builds after 1% and
- * after one of the prefixes got a new beacon. Each size runs in a process of its own under `taskset`.
+ * Evidence is drawn (map-evidence.ts) and GeoIP compiled in a process of their own; the measured one, under `taskset`,
+ * reads both as a mapper does. Times: loading packed sketches from a file, shard by shard; the whole build from them
+ * (statistics, estimates, rankings, map, its bytes); builds after 1% and after one of the prefixes got a new beacon.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { formatPrefix, type Prefix } from '@ufes/core/ip.ts';
-import type { EvidenceRow } from '@ufes/core/ports.ts';
+import { limits } from '@ufes/core/limits.ts';
 import type { SampleRecord } from '@ufes/core/samples.ts';
 import { seededRng } from '@ufes/core/seeded.ts';
 import { Sketch } from '@ufes/core/sketch/sketch.ts';
@@ -26,10 +25,9 @@ import { type Geoip, openGeoip } from '@ufes/geoip/geoip.ts';
 import { silentLog } from '@ufes/io/log.ts';
 import { EvidenceTable } from '@ufes/mapper/evidence.ts';
 import { type Fed, feedAll, feedCell, sketchSamples } from '@ufes/mapper/feed.ts';
-import { distancePrior, groundFrom, placeOf } from '@ufes/mapper/ground.ts';
+import { distancePrior, groundFrom } from '@ufes/mapper/ground.ts';
+import { normal, drawnAtMs as nowMs, readEvidence, writeEvidence } from './map-evidence.ts';
 
-const nowMs = 1_764_000_000_000;
-const dayMs = 86_400_000;
 /** Thirty cities with data centres: latitude, longitude. */
 const cities: readonly (readonly [number, number])[] = [
   [51.5, -0.13],
@@ -64,8 +62,7 @@ const cities: readonly (readonly [number, number])[] = [
   [6.52, 3.38],
 ];
 
-const rng = seededRng('map-build');
-const normal = (): number => Math.sqrt(-2 * Math.log(1 - rng.next())) * Math.cos(2 * Math.PI * rng.next());
+const rng = seededRng('map-build-asks');
 
 function timed<T>(fn: () => T): { readonly value: T; readonly ms: number } {
   const start = performance.now();
@@ -73,64 +70,16 @@ function timed<T>(fn: () => T): { readonly value: T; readonly ms: number } {
   return { value, ms: Math.round(performance.now() - start) };
 }
 
-/** Runs of up to 32 cells that begin where a range with a place does; a tenth of them /48s. */
-function drawPrefixes(geoip: Geoip, count: number): Prefix[] {
-  const chosen = new Map<string, Prefix>();
-  const { v4, v6 } = geoip;
-  while (chosen.size < count) {
-    const is4 = rng.next() < 0.9;
-    const { location } = is4 ? v4 : v6;
-    const at = Math.floor(rng.next() * location.length);
-    if (location[at]! < 0) continue;
-    const run = 1 + Math.floor(32 * rng.next() ** 2);
-    for (let i = 0; i < run && chosen.size < count; i++) {
-      const prefix: Prefix = is4
-        ? { family: 4, hi: ((v4.starts[at]! & ~255) >>> 0) + 256 * i, lo: 0, length: 24 }
-        : { family: 6, hi: v6.hi[at]!, lo: (((v6.lo[at]! >>> 16) + i) << 16) >>> 0, length: 48 };
-      if (prefix.hi > 0xffff_ffff || (is4 ? v4.starts : v6.hi)[at] === undefined) break;
-      chosen.set(`${prefix.family} ${prefix.hi} ${prefix.lo}`, prefix);
-    }
-  }
-  return [...chosen.values()];
-}
+const popVectors = vectorsOf(
+  cities.map(([latitude]) => latitude),
+  cities.map(([, longitude]) => longitude),
+);
 
-/** PoPs that beacons of a prefix measured: the four nearest ones most often, and one at random. */
-function targetsOf(km: Float32Array): number[] {
-  const near = Array.from(km.keys()).sort((a, b) => km[a]! - km[b]! || a - b);
-  const chosen = near.slice(0, 3 + Math.floor(4 * rng.next()));
-  chosen.push(near[Math.floor(near.length * rng.next())]!);
-  return [...new Set(chosen)];
-}
-
-/** A key's day: prior × a skewed residual, with jitter above it; n is log-normal, median 20. */
-function sketchAt(km: number): Sketch {
-  const centre = distancePrior.expectedMs(Number.isNaN(km) ? 5_000 : km) * (0.7 + 1.2 * rng.next() ** 3);
-  const n = Math.min(1_000, Math.max(1, Math.round(20 * Math.exp(normal()))));
-  const times = Float64Array.from({ length: n }, () => nowMs - Math.floor(dayMs * rng.next())).sort();
-  const sketch = new Sketch();
-  for (const atMs of times) sketch.add(centre * (1 + 0.3 * rng.next() ** 2), atMs, 1 + 9 * rng.next());
-  return sketch;
-}
-
-/** Packed sketches of some prefixes, by key, as a store holds them. */
-function rowsOf(fed: Fed, prefixes: readonly Prefix[]): EvidenceRow[] {
-  return prefixes.flatMap((prefix) => {
-    const { km } = placeOf(fed.geoip, fed.ground, fed.plan.popVectors, prefix);
-    const kind = rng.next() < 0.2 ? 'edge' : 'browser';
-    const text = formatPrefix(prefix);
-    return targetsOf(km).map((pop) => ({ key: `${text}|pop:p${pop}|${kind}|rum`, bytes: sketchAt(km[pop]!).encode() }));
-  });
-}
-
-function fedOf(geoip: Geoip, popCount: number) {
-  const pops = cities.slice(0, popCount);
-  const popVectors = vectorsOf(
-    pops.map(([latitude]) => latitude),
-    pops.map(([, longitude]) => longitude),
-  );
-  const limits = { soft: new Float64Array(popCount), hard: new Float64Array(popCount) };
+function fedOf(geoip: Geoip) {
+  const pops = cities;
+  const room = { soft: new Float64Array(pops.length), hard: new Float64Array(pops.length) };
   const group = {
-    limits,
+    limits: room,
     key: 'all|eu|3|latency',
     pops: pops.map((_, i) => i),
     backboneMs: pops.map((_, i) => 5 * i),
@@ -165,11 +114,12 @@ function beaconOf(table: EvidenceTable, text: string, atMs: number): SampleRecor
  * What cells ask for is log-normal. PoPs have room for it half alike and half by what they have now, so that a quarter is
  * free when the fullest is lost.
  */
-function ask({ build, plan }: Fed, prefixes: readonly Prefix[]): void {
+function ask({ build, plan }: Fed, table: EvidenceTable): void {
   const loads = plan.pops.map(() => 0);
   let all = 0;
-  for (const { family, hi, lo } of prefixes) {
-    const perSecond = Math.exp(normal());
+  for (let number = 0; number < table.numbers; number++) {
+    const { family, hi, lo } = table.prefixOf(number);
+    const perSecond = Math.exp(normal(rng));
     build.setRequests(family, hi, lo, perSecond);
     loads[build.rankings(0, build.cells.rowOf(family, hi, lo)).steered[0]!]! += perSecond;
     all += perSecond;
@@ -183,15 +133,19 @@ function ask({ build, plan }: Fed, prefixes: readonly Prefix[]): void {
   }
 }
 
-/** Folds a beacon of each and builds; only the build counts. */
-function rebuild(fed: Fed, table: EvidenceTable, prefixes: readonly Prefix[], atMs: number) {
-  const records = prefixes.map((prefix) => beaconOf(table, formatPrefix(prefix), atMs));
+/** Folds a beacon of every `step`-th prefix and builds; only the build counts. */
+function rebuild(fed: Fed, table: EvidenceTable, step: number, first: number, atMs: number) {
+  const texts: string[] = [];
+  for (let number = first; number < table.numbers; number += step) texts.push(table.prefixText(number));
+  const records = texts.map((text) => beaconOf(table, text, atMs));
   const folded = timed(() => table.apply(sketchSamples(table, records)));
-  const built = timed(() => {
+  const fed1 = timed(() => {
     for (const text of folded.value) feedCell(fed, table, text, atMs);
-    return encodeMap(fed.build.build(atMs));
   });
-  return { prefixes: prefixes.length, foldMs: folded.ms, buildMs: built.ms };
+  const built = timed(() => fed.build.build(atMs));
+  const encoded = timed(() => encodeMap(built.value));
+  const parts = { statisticsMs: fed1.ms, buildMs: built.ms, encodeMs: encoded.ms };
+  return { prefixes: texts.length, foldMs: folded.ms, wholeMs: fed1.ms + built.ms + encoded.ms, parts };
 }
 
 /** Bytes, of what /proc knows of this process. */
@@ -200,47 +154,42 @@ function memory(what: 'VmRSS' | 'VmHWM'): number {
   return 1024 * Number(line?.[1]);
 }
 
-async function measure(count: number) {
-  const state = mkdtempSync(join(tmpdir(), 'ufes-map-build-'));
-  const geoip = await openGeoip({ state, city: 'builtin', asn: 'builtin', log: silentLog });
-  rmSync(state, { recursive: true });
-  const { fed, groundMs, baseMs } = fedOf(geoip, 30);
-  const beforeBytes = memory('VmRSS');
-  const prefixes = drawPrefixes(geoip, count);
-  const table = new EvidenceTable();
-  let loadMs = 0;
-  for (let from = 0; from < prefixes.length; from += 1_000) {
-    const rows = rowsOf(fed, prefixes.slice(from, from + 1_000));
-    loadMs += timed(() => {
+function load(table: EvidenceTable, folder: string): number {
+  let ms = 0;
+  for (let shard = 0; shard < limits.evidence.shards; shard++) {
+    const rows = readEvidence(folder, shard);
+    ms += timed(() => {
       for (const { bytes } of rows) Sketch.decode(bytes);
-      table.apply(rows);
+      table.replace(shard, rows);
     }).ms;
   }
+  return ms;
+}
+
+const geoipOf = (state: string) => openGeoip({ state, city: 'builtin', asn: 'builtin', log: silentLog });
+
+async function measure(folder: string) {
+  const geoip = await geoipOf(folder);
+  const { fed, groundMs, baseMs } = fedOf(geoip);
+  const beforeBytes = memory('VmRSS');
+  const table = new EvidenceTable();
+  const loadMs = load(table, folder);
   const loadedBytes = memory('VmRSS');
   const fed1 = timed(() => feedAll(fed, table, nowMs));
   const built = timed(() => fed.build.build(nowMs));
   const encoded = timed(() => encodeMap(built.value));
-  ask(fed, prefixes);
+  const shape = shapeOf(encoded.value);
+  const builtBytes = memory('VmRSS');
+  ask(fed, table);
   const fitted = timed(() => fed.build.build(nowMs + 1_000));
   const kept = timed(() => fed.build.build(nowMs + 2_000));
-  const { intervals4, intervals6, rankings } = shapeOf(encoded.value);
-  const builtBytes = memory('VmRSS');
-  const onePercent = rebuild(
-    fed,
-    table,
-    prefixes.filter((_, i) => i % 100 === 0),
-    nowMs + 60_000,
+  const afterOnePercent = [0, 25, 50, 75].map((first) =>
+    rebuild(fed, table, 100, first, nowMs + 60_000 + 1_000 * first),
   );
-  const again = rebuild(
-    fed,
-    table,
-    prefixes.filter((_, i) => i % 100 === 50),
-    nowMs + 120_000,
-  );
-  const one = rebuild(fed, table, prefixes.slice(0, 1), nowMs + 180_000);
+  const afterOne = rebuild(fed, table, table.numbers, 0, nowMs + 180_000);
   return {
-    prefixes: count,
-    pops: 30,
+    prefixes: table.prefixes,
+    pops: cities.length,
     keys: table.keys,
     sketchBytesPerKey: round(table.bytes / table.keys),
     heldBytesPerKey: round(table.bytesHeld / table.keys),
@@ -251,12 +200,9 @@ async function measure(count: number) {
     parts: { statisticsMs: fed1.ms, buildMs: built.ms, encodeMs: encoded.ms },
     fit: { firstMs: fitted.ms, keptMs: kept.ms },
     sentOn: fed.build.sentOn(0),
-    afterOnePercent: [onePercent, again],
-    afterOne: one,
-    mapBytes: encoded.value.length,
-    intervals4,
-    intervals6,
-    rankings,
+    afterOnePercent,
+    afterOne,
+    ...shape,
     rssBytes: {
       before: beforeBytes,
       loaded: loadedBytes,
@@ -269,17 +215,28 @@ async function measure(count: number) {
 
 function shapeOf(bytes: Uint8Array) {
   const { v4, v6, rankings, width } = decodeMap(bytes).groups[0]!;
-  return { intervals4: v4.hi.length, intervals6: v6.hi.length, rankings: rankings.length / width };
+  return {
+    mapBytes: bytes.length,
+    intervals4: v4.hi.length,
+    intervals6: v6.hi.length,
+    rankings: rankings.length / width,
+  };
 }
 
 const round = (value: number): number => Math.round(10 * value) / 10;
 
 const [, file, ...given] = process.argv;
-if (given[0] === '--one') console.log(JSON.stringify(await measure(Number(given[1]))));
+if (given[0] === '--draw') writeEvidence(given[2]!, await geoipOf(given[2]!), popVectors, Number(given[1]));
+else if (given[0] === '--measure') console.log(JSON.stringify(await measure(given[1]!)));
 else {
   const sizes = given.length === 0 ? ['1000', '100000', '1000000'] : given;
+  const run = (...args: string[]) =>
+    execFileSync('taskset', ['-c', '0', process.execPath, file!, ...args], { encoding: 'utf8' });
   const cases = sizes.map((size) => {
-    const text = execFileSync('taskset', ['-c', '0', process.execPath, file!, '--one', size], { encoding: 'utf8' });
+    const folder = mkdtempSync(join(tmpdir(), 'ufes-map-build-'));
+    run('--draw', size, folder);
+    const text = run('--measure', folder);
+    rmSync(folder, { recursive: true });
     console.log(text.trim());
     return JSON.parse(text) as unknown;
   });
@@ -290,7 +247,7 @@ else {
     cores: 1,
     cases,
   };
-  const folder = join(import.meta.dirname, 'results');
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, 'map-build.json'), `${JSON.stringify(results, null, 2)}\n`);
+  const into = join(import.meta.dirname, 'results');
+  mkdirSync(into, { recursive: true });
+  writeFileSync(join(into, 'map-build.json'), `${JSON.stringify(results, null, 2)}\n`);
 }

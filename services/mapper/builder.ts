@@ -12,9 +12,11 @@ import type { DesiredState } from '@ufes/core/desired.ts';
 import { describeError, OperatingError } from '@ufes/core/errors.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Component, Lease } from '@ufes/core/ports.ts';
+import type { Availability } from '@ufes/core/steering/availability.ts';
 import type { Base } from '@ufes/core/steering/base.ts';
-import { baseKey, type Ground, type SteeringBuild } from '@ufes/core/steering/build.ts';
+import { baseKey, type SteeringBuild } from '@ufes/core/steering/build.ts';
 import type { Degradations } from '@ufes/core/steering/degraded.ts';
+import type { Ground } from '@ufes/core/steering/ground.ts';
 import type { SteeringMap } from '@ufes/core/steering/map.ts';
 import { decodeMap } from '@ufes/core/steering/map-bytes.ts';
 import { compareVersions, type Version } from '@ufes/core/version.ts';
@@ -26,6 +28,7 @@ import { stepDegraded } from './degraded.ts';
 import type { EvidenceTable } from './evidence.ts';
 import { feedCell } from './feed.ts';
 import { distancePrior, groundFrom } from './ground.ts';
+import { stepGuards } from './guards.ts';
 import type { MapperMetrics } from './metrics.ts';
 import { type MapPlan, planOf } from './plan.ts';
 import { type Published, Publisher } from './publisher.ts';
@@ -36,6 +39,7 @@ export interface EvidenceSource {
   readonly table: EvidenceTable;
   readonly raw: RawRing;
   readonly degradations: Degradations;
+  readonly availability: Availability;
   isLoaded(): boolean;
 }
 
@@ -96,7 +100,8 @@ export class Builder implements Component {
     this.#table = folder.table;
     this.#degradations = folder.degradations;
     this.#traffic = new TrafficFeed(context);
-    this.known = { table: folder.table, traffic: this.#traffic.traffic, degradations: folder.degradations };
+    const { table, degradations, availability } = folder;
+    this.known = { table, traffic: this.#traffic.traffic, degradations, availability };
     this.publisher = new Publisher(context, folder.raw, metrics, this.#traffic.traffic);
     this.#isLoaded = () => folder.isLoaded();
     this.#geoip = geoip;
@@ -216,6 +221,7 @@ export class Builder implements Component {
       this.#traffic.apply(this.current, nowMs);
       tellOverloads(this.publisher.overloads(this.current.desired), this.current, nowMs);
       if (stepDegraded(this.#degradations, this.current, nowMs) || whole) await this.#tellDegraded();
+      stepGuards(this.known.availability, this.publisher.doubted(), this.current, nowMs);
       const map = this.current.build.build(nowMs, whole);
       this.lastBuildMs = clock.monotonicMs() - startMs;
       this.#metrics.buildSeconds.observe(this.lastBuildMs / 1000);

@@ -2,10 +2,11 @@
 import type { EvidenceRow } from '@ufes/core/ports.ts';
 import type { SampleKind, SampleRecord } from '@ufes/core/samples.ts';
 import { fade, Sketch } from '@ufes/core/sketch/sketch.ts';
-import type { Ground, SteeringBuild } from '@ufes/core/steering/build.ts';
+import type { SteeringBuild } from '@ufes/core/steering/build.ts';
 import { kinds, OwnEntries } from '@ufes/core/steering/cells.ts';
 import { statistic } from '@ufes/core/steering/estimate.ts';
 import { estimation } from '@ufes/core/steering/estimation.ts';
+import type { Ground } from '@ufes/core/steering/ground.ts';
 import type { Geoip } from '@ufes/geoip/geoip.ts';
 import type { EvidenceTable } from './evidence.ts';
 import { placeOf } from './ground.ts';

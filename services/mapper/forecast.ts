@@ -8,7 +8,7 @@
 import { type Address, type Family, formatPrefix } from '@ufes/core/ip.ts';
 import { limits } from '@ufes/core/limits.ts';
 import { LiveState } from '@ufes/core/live.ts';
-import { locationOf } from '@ufes/core/steering/build.ts';
+import { locationOf } from '@ufes/core/steering/ground.ts';
 import { Judge, type Judgement, type PopNow } from '@ufes/core/steering/judge.ts';
 import type { SteeringMap } from '@ufes/core/steering/map.ts';
 import { type Prediction, predict } from '@ufes/core/steering/plan.ts';

@@ -1,9 +1,9 @@
 /** What GeoIP says of clients, in the shape that core's map building takes. */
 import { formatPrefix, isLoopback, type Prefix } from '@ufes/core/ip.ts';
 import { distanceKm } from '@ufes/core/steering/base.ts';
-import { type Ground, groundOf, locationOf } from '@ufes/core/steering/build.ts';
 import type { CellPlace, Cells } from '@ufes/core/steering/cells.ts';
 import type { Prior } from '@ufes/core/steering/estimation.ts';
+import { type Ground, groundOf, locationOf } from '@ufes/core/steering/ground.ts';
 import type { Geoip } from '@ufes/geoip/geoip.ts';
 import { floorRttMs, priorRttMs } from '@ufes/geoip/prior.ts';
 

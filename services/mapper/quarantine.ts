@@ -12,8 +12,8 @@ import { type Address, cellOf, formatPrefix, parsePrefix } from '@ufes/core/ip.t
 import type { SampleRecord } from '@ufes/core/samples.ts';
 import { Sketch } from '@ufes/core/sketch/sketch.ts';
 import { distanceKm } from '@ufes/core/steering/base.ts';
-import { locationOf } from '@ufes/core/steering/build.ts';
 import type { Evidence, Quarantined } from '@ufes/core/steering/explanation.ts';
+import { locationOf } from '@ufes/core/steering/ground.ts';
 import type { EvidenceTable } from './evidence.ts';
 import type { Fed } from './feed.ts';
 import { distancePrior } from './ground.ts';

@@ -75,7 +75,19 @@ export function distanceKm(vectorsA: Vectors, a: number, vectorsB: Vectors, b: n
     vectorsA[3 * a]! * vectorsB[3 * b]! +
     vectorsA[3 * a + 1]! * vectorsB[3 * b + 1]! +
     vectorsA[3 * a + 2]! * vectorsB[3 * b + 2]!;
-  return earthKm * Math.acos(Math.min(1, Math.max(-1, dot)));
+  return earthKm * arcCosine(Math.min(1, Math.max(-1, dot)));
+}
+
+/**
+ * Within 2 · 10⁻⁸ (Abramowitz and Stegun 4.4.46), which is 13 cm on the ground: less than 32-bit floats tell apart, in a
+ * quarter of the time. Every build asks for some ten million.
+ */
+export function arcCosine(x: number): number {
+  const a = Math.abs(x);
+  const even = 1.570796305 + a * a * (0.0889789874 + a * a * (0.030891881 + a * a * 0.0066700901));
+  const odd = -0.2145988016 + a * a * (-0.0501743046 + a * a * (-0.0170881256 + a * a * -0.0012624911));
+  const acute = Math.sqrt(1 - a) * (even + a * odd);
+  return x < 0 ? Math.PI - acute : acute;
 }
 
 /** Collects intervals in rising order; neighbours of one value are joined. */

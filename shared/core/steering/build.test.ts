@@ -2,8 +2,9 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type Address, cellOf, type Family } from '../ip.ts';
 import { distanceKm, exactPlaces, foldRanges, type GroupPlan, type PlaceRanges, vectorsOf, withTail } from './base.ts';
-import { locationOf, type SteeringBuild, sameRankings } from './build.ts';
+import { type SteeringBuild, sameRankings } from './build.ts';
 import { cellKey } from './cells.ts';
+import { locationOf } from './ground.ts';
 import { findCell, findInterval, leafLength, type SteeringMap, Tier } from './map.ts';
 import { decodeMap, encodeMap } from './map-bytes.ts';
 import {

@@ -9,6 +9,7 @@
  * Places less than some 50 km apart are one metro; metros are what measurements are carried over between.
  */
 import { IntervalList, type PlaceRanges, type Vectors } from './base.ts';
+import { widened } from './cell-index.ts';
 
 /** Side of the squares that make a metro, degrees of latitude: about 50 km. */
 const metroDegrees = 0.45;
@@ -30,26 +31,46 @@ export interface Metros {
   readonly places: Uint32Array;
 }
 
-/** Numbers of pairs (place, AS), given in the order in which they are first seen. */
+/** Numbers of pairs (place, AS), given in the order in which they are first seen. A million of them: no object each. */
 export class SpotNumbers {
-  readonly #numbers = new Map<number, number>();
-  readonly #place: number[] = [];
-  readonly #asn: number[] = [];
+  #count = 0;
+  #place = new Int32Array(64);
+  #asn = new Uint32Array(64);
+  /** Open addressing; number + 1, 0 is free. */
+  #slots = new Uint32Array(128);
 
   of(place: number, asn: number): number {
-    const key = place * 2 ** 32 + asn;
-    let number = this.#numbers.get(key);
-    if (number === undefined) {
-      number = this.#place.length;
-      this.#numbers.set(key, number);
-      this.#place.push(place);
-      this.#asn.push(asn);
-    }
+    const slot = this.#slot(place, asn);
+    if (this.#slots[slot]! > 0) return this.#slots[slot]! - 1;
+    const number = this.#count++;
+    this.#place = widened(this.#place, this.#count);
+    this.#asn = widened(this.#asn, this.#count);
+    this.#place[number] = place;
+    this.#asn[number] = asn;
+    this.#slots[slot] = this.#count;
+    if (this.#count * 2 > this.#slots.length) this.#rehash();
     return number;
   }
 
+  #slot(place: number, asn: number): number {
+    const mask = this.#slots.length - 1;
+    const hash = Math.imul(place ^ Math.imul(asn, 0x9e37_79b1), 0x85eb_ca6b);
+    let slot = (hash ^ (hash >>> 15)) & mask;
+    for (let held = this.#slots[slot]!; held > 0; slot = (slot + 1) & mask, held = this.#slots[slot]!) {
+      if (this.#place[held - 1] === place && this.#asn[held - 1] === asn) break;
+    }
+    return slot;
+  }
+
+  #rehash(): void {
+    this.#slots = new Uint32Array(this.#slots.length * 2);
+    for (let number = 0; number < this.#count; number++) {
+      this.#slots[this.#slot(this.#place[number]!, this.#asn[number]!)] = number + 1;
+    }
+  }
+
   spots(): Spots {
-    return { place: Int32Array.from(this.#place), asn: Uint32Array.from(this.#asn) };
+    return { place: this.#place.slice(0, this.#count), asn: this.#asn.slice(0, this.#count) };
   }
 }
 

@@ -2,8 +2,9 @@
 import { type Prefix, parsePrefix } from '../ip.ts';
 import type { QuantileBounds } from '../sketch/sketch.ts';
 import { distanceKm, type GroupPlan, type PlaceRanges, vectorsOf } from './base.ts';
-import { groundOf, locationOf, SteeringBuild } from './build.ts';
+import { SteeringBuild } from './build.ts';
 import type { Prior } from './estimation.ts';
+import { groundOf, locationOf } from './ground.ts';
 
 export const prior: Prior = {
   expectedMs: (km) => 25 + 0.017 * km,
