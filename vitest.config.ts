@@ -1,15 +1,15 @@
 import { defineConfig } from 'vitest/config';
 
 const exclude = ['**/node_modules/**'];
+const patient = { testTimeout: 120_000, hookTimeout: 120_000 };
 
 export default defineConfig({
   test: {
     testTimeout: 30_000,
-    // Real sockets and processes with bounds in seconds, on machines that others share: what is broken fails twice.
-    retry: 1,
     hookTimeout: 60_000,
     // What comes in a moment on a quiet machine takes its time on a busy one.
     expect: { poll: { timeout: 15_000 } },
+    // Groups run one after the other: what is timed has the machine to itself.
     projects: [
       {
         extends: true,
@@ -17,18 +17,31 @@ export default defineConfig({
           name: 'unit',
           include: ['{services,shared,geoip,loadtest}/**/*.test.ts', 'test/{conformance,fuzz,docs,sim}/**/*.test.ts'],
           exclude,
+          maxWorkers: '100%',
         },
       },
-      { extends: true, test: { name: 'tidy', include: ['test/tidy/**/*.test.ts'], exclude } },
+      { extends: true, test: { name: 'tidy', include: ['test/tidy/**/*.test.ts'], exclude, maxWorkers: '100%' } },
       {
         extends: true,
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
+          exclude: [...exclude, '**/*.timed.test.ts'],
+          ...patient,
+          // A process tree keeps a core busy while it starts, and waits most of the time from then on.
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'e2e-timed',
+          include: ['test/e2e/**/*.timed.test.ts'],
           exclude,
-          fileParallelism: false,
-          testTimeout: 120_000,
-          hookTimeout: 120_000,
+          ...patient,
+          maxWorkers: 1,
+          sequence: { groupOrder: 2 },
         },
       },
     ],

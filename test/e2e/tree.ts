@@ -3,20 +3,24 @@
  * of its own, started by the real command and stopped by Ctrl-C.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parsePrefix } from '@ufes/core/ip.ts';
 import type { Beacon, Plan } from '@ufes/core/samples.ts';
 import { seededRng } from '@ufes/core/seeded.ts';
 import type { Explanation } from '@ufes/core/steering/explanation.ts';
+import { builtinState } from '@ufes/geoip/testing-builtin.ts';
 import { adminGet } from '@ufes/io/admin-client.ts';
 import { viaProxy } from '../../services/ufes/demo/door.ts';
 import { type LookupResult, lookup } from '../../services/ufes/lookup.ts';
 import type { ProcessStatus } from '../../services/ufes/messages.ts';
 
-const geoipCache = join(tmpdir(), 'ufes-test-geoip');
 export const root = join(import.meta.dirname, '../..');
+/** Compiled once for all tests: what is tested here is not the compiler. */
+const geoipCache = join(builtinState, 'geoip');
 export const node = join(root, 'node_modules/.bin/node');
 export const command = join(root, 'services/ufes/bin/ufes.js');
 
@@ -48,11 +52,18 @@ export interface Tree {
 
 const rng = seededRng(`e2e ${process.pid} ${Date.now()}`);
 
-/** Second octet of a tree's addresses: none twice in a process, and rarely in two. */
-let net = 100 + Math.floor(rng.next() * 140);
-function nextNet(): number {
-  net = 100 + ((net - 100 + 1) % 140);
-  return net;
+/** Second octet of a tree's addresses, of which no other tree has it: taken with a port that nothing else listens at. */
+async function takeNet(): Promise<number> {
+  for (;;) {
+    const net = 100 + Math.floor(rng.next() * 140);
+    const taken = createServer().unref();
+    try {
+      await once(taken.listen(5301, `127.${net}.0.1`), 'listening');
+      return net;
+    } catch (thrown) {
+      if ((thrown as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw thrown;
+    }
+  }
 }
 
 export interface TreeOptions {
@@ -63,11 +74,10 @@ export interface TreeOptions {
 }
 
 export async function startTree(options: TreeOptions = {}): Promise<Tree> {
-  const net = nextNet();
+  const net = await takeNet();
   const folder = mkdtempSync(join(tmpdir(), 'ufes-e2e-'));
   const config = join(folder, 'ufes.yaml');
   mkdirSync(join(folder, 'objects'));
-  // Compiled once for all trees: what is tested here is not the compiler.
   mkdirSync(geoipCache, { recursive: true });
   symlinkSync(geoipCache, join(folder, 'geoip'));
   const shipped = readFileSync(join(root, 'services/ufes/demo/ufes.yaml'), 'utf8');

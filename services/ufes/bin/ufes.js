@@ -9,8 +9,10 @@ const least = 24;
 const major = (version) => Number(version.replace('v', '').split('.')[0]);
 
 if (major(process.version) >= least) {
-  // A quarter of a start is reading TypeScript otherwise. Where this cannot be written to, it is.
-  enableCompileCache(fileURLToPath(new URL('../../../node_modules/.cache/ufes', import.meta.url)));
+  // A quarter of a start is reading TypeScript otherwise, of each process. Where this cannot be written to, it is.
+  const cache = fileURLToPath(new URL('../../../node_modules/.cache/ufes', import.meta.url));
+  enableCompileCache(cache);
+  process.env.NODE_COMPILE_CACHE ??= cache;
   const { run } = await import('../main.ts');
   process.exitCode = await run(process.argv.slice(2));
 } else {
