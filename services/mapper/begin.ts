@@ -2,6 +2,7 @@
  * What a build is given when it is begun. The builder, predictions and the simulator begin theirs by this, so that what is
  * predicted is the map that would be built.
  */
+import type { Availability } from '@ufes/core/steering/availability.ts';
 import type { Base } from '@ufes/core/steering/base.ts';
 import { SteeringBuild } from '@ufes/core/steering/build.ts';
 import type { Degradations } from '@ufes/core/steering/degraded.ts';
@@ -11,6 +12,7 @@ import { applyDegraded } from './degraded.ts';
 import type { EvidenceTable } from './evidence.ts';
 import { type Fed, feedAll } from './feed.ts';
 import { distancePrior } from './ground.ts';
+import { tellGuards } from './guards.ts';
 import type { MapPlan } from './plan.ts';
 import type { Traffic } from './traffic.ts';
 
@@ -19,6 +21,7 @@ export interface Known {
   readonly table: EvidenceTable;
   readonly traffic: Traffic;
   readonly degradations: Degradations;
+  readonly availability: Availability;
 }
 
 export type On = Pick<Fed, 'geoip' | 'ground'> & { readonly bases: Map<string, Base> };
@@ -27,7 +30,7 @@ export type On = Pick<Fed, 'geoip' | 'ground'> & { readonly bases: Map<string, B
 export function beginBuild(
   plan: MapPlan,
   { geoip, ground, bases }: On,
-  { table, traffic, degradations }: Known,
+  { table, traffic, degradations, availability }: Known,
   inService: SteeringMap | undefined,
   nowMs: number,
 ): { readonly fed: Fed; readonly demoted: readonly string[] } {
@@ -36,6 +39,7 @@ export function beginBuild(
   const demoted = feedAll(fed, table, nowMs);
   if (inService !== undefined) build.resume(inService);
   if (degradations.now.size > 0) applyDegraded(degradations, fed);
+  tellGuards(availability, fed);
   tellRequests(traffic, fed, nowMs);
   return { fed, demoted };
 }

@@ -10,7 +10,7 @@ import { limits } from '@ufes/core/limits.ts';
 import { LiveState } from '@ufes/core/live.ts';
 import type { Component, LiveEntry } from '@ufes/core/ports.ts';
 import type { PopNow } from '@ufes/core/steering/judge.ts';
-import { tally, unknownVerdict, type Verdict } from '@ufes/core/votes.ts';
+import { doubtedTargets, tally, unknownVerdict, type Verdict } from '@ufes/core/votes.ts';
 import { readVotes } from '@ufes/io/health/votes.ts';
 import type { ServiceContext } from '@ufes/io/service.ts';
 
@@ -82,6 +82,11 @@ export class Conditions implements Component {
         return [id, { ...now, ...(load === undefined ? {} : { requestsPerSecond: load }) }];
       }),
     );
+  }
+
+  /** PoPs (ids) that a check fails of, be it one alone. */
+  doubted(): ReadonlySet<string> {
+    return doubtedTargets(readVotes(this.#entries), this.#settings.intervalMs, this.#parts.clock.nowMs());
   }
 
   /** Shares of their cells that full PoPs keep, as the dns node that spoke last has them; the nodes step together. */

@@ -7,11 +7,13 @@
 import { describeError } from '@ufes/core/errors.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Component } from '@ufes/core/ports.ts';
+import { Availability } from '@ufes/core/steering/availability.ts';
 import { Degradations } from '@ufes/core/steering/degraded.ts';
 import { rateLimited } from '@ufes/io/log.ts';
 import type { ServiceContext } from '@ufes/io/service.ts';
 import { noteEdgeTimed } from './degraded.ts';
 import { EvidenceTable } from './evidence.ts';
+import { noteTries } from './guards.ts';
 import type { MapperMetrics } from './metrics.ts';
 import type { FloorOf } from './quarantine.ts';
 import { RawRing } from './raw.ts';
@@ -34,6 +36,8 @@ export class Folder implements Component {
   readonly table = new EvidenceTable();
   /** As they came: what maps are judged by. */
   readonly raw = new RawRing(limits.publish.rawSamples);
+  /** Networks that do not reach PoPs. */
+  readonly availability = new Availability();
   /** PoPs that became slow for everybody. */
   readonly degradations = new Degradations();
   /** The last ones that were set aside, newest first. */
@@ -71,6 +75,7 @@ export class Folder implements Component {
         for (const record of counted) {
           this.raw.add(record);
           noteEdgeTimed(this.degradations, record);
+          noteTries(this.availability, record);
         }
       },
       rejected: (why, where, bytes) => this.#reject(why, where, bytes),

@@ -121,6 +121,11 @@ export class Publisher implements Component {
     return overloadsOf(this.#conditions.pops(desired), (desired.room ?? defaultRoom).hard);
   }
 
+  /** PoPs (ids) that a check fails of, as last told. */
+  doubted(): ReadonlySet<string> {
+    return this.#conditions.doubted();
+  }
+
   /** PoPs as they are now, by id, and the shares of their cells that full ones keep. */
   async conditionsNow(desired: Pick<DesiredState, 'pops'>) {
     await this.#conditions.read();

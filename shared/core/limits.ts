@@ -134,6 +134,8 @@ export const limits = {
     trafficCells: 2_000_000,
     /** Edge-timed samples of a PoP that are kept to see whether it became slow: more cells than that say no more. */
     recentSamples: 2_048,
+    /** Tries to reach a PoP, some 17 bytes each, that are kept to see whether networks reach it: 5 minutes of 27 a second. */
+    recentTries: 8_192,
     /** Prefixes compared for the dashboard: 5,000 give a p99 within 0.3 percentage points. */
     compared: 5_000,
     prefixesShown: 10_000,

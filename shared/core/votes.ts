@@ -101,6 +101,13 @@ export function tally(
   return verdicts;
 }
 
+/** Targets that a vantage which does not suspect itself sees down, whatever the others say. */
+export function doubtedTargets(votes: readonly Vote[], intervalMs: number, nowMs: number): Set<string> {
+  const trusted = byVantage(votes, [], voteExpiryMs(intervalMs), nowMs).filter((ballots) => !suspectsItself(ballots));
+  const down = trusted.flatMap(({ of }) => [...of.values()].filter(({ state }) => state === 'down'));
+  return new Set(down.map(({ target }) => target));
+}
+
 /** Of what nobody has checked yet. */
 export function unknownVerdict(intervalMs: number, nowMs: number): Verdict {
   return { state: 'unknown', holdMs: intervalMs, sinceMs: nowMs, counted: 0, flippedAtMs: 0 };

@@ -12,6 +12,7 @@ import { type DesiredPop, type DesiredService, type DesiredState, groupKey } fro
 import { createLive, type LiveView, liveBuffer } from '@ufes/core/live.ts';
 import type { Rng } from '@ufes/core/ports.ts';
 import type { SampleRecord } from '@ufes/core/samples.ts';
+import { Availability } from '@ufes/core/steering/availability.ts';
 import { distanceKm } from '@ufes/core/steering/base.ts';
 import { type SteeringBuild, sameRankings } from '@ufes/core/steering/build.ts';
 import { createDecision, decide } from '@ufes/core/steering/decide.ts';
@@ -26,8 +27,10 @@ import { noteEdgeTimed, stepDegraded } from '@ufes/mapper/degraded.ts';
 import { EvidenceTable } from '@ufes/mapper/evidence.ts';
 import { type Fed, feedCell, sketchSamples } from '@ufes/mapper/feed.ts';
 import { distancePrior, groundFrom } from '@ufes/mapper/ground.ts';
+import { noteTries, stepGuards } from '@ufes/mapper/guards.ts';
 import { evidenceOf } from '@ufes/mapper/model.ts';
 import { planOf } from '@ufes/mapper/plan.ts';
+import { floorsOf, partByFloor } from '@ufes/mapper/quarantine.ts';
 import type { RawRing } from '@ufes/mapper/raw.ts';
 import { Traffic } from '@ufes/mapper/traffic.ts';
 import { geoipOfWorld } from './geoip.ts';
@@ -78,6 +81,9 @@ export class Steering {
   /** What edges count. */
   readonly traffic = new Traffic();
   readonly degradations = new Degradations();
+  readonly availability = new Availability();
+  /** PoPs (ids) that a check fails of. */
+  doubted: ReadonlySet<string> = new Set();
   /** Requests a second by PoP of the desired state, when edges tell. */
   tellLoads: (() => readonly number[] | undefined) | undefined;
   readonly live: LiveView = createLive(liveBuffer(8));
@@ -138,8 +144,8 @@ export class Steering {
 
   /** What builds are made from. */
   get known(): Known {
-    const { table, traffic, degradations } = this;
-    return { table, traffic, degradations };
+    const { table, traffic, degradations, availability } = this;
+    return { table, traffic, degradations, availability };
   }
 
   /** Requests of the seconds that end now, as edges count them. */
@@ -150,9 +156,13 @@ export class Steering {
   }
 
   fold(records: readonly SampleRecord[]): void {
-    if (this.#raw !== undefined) for (const record of records) this.#raw.add(record);
-    for (const record of records) noteEdgeTimed(this.degradations, record);
-    for (const prefix of this.table.apply(sketchSamples(this.table, records))) this.#changed.add(prefix);
+    const { counted, apart } = partByFloor(records, floorsOf(this.#fed));
+    for (const record of counted) {
+      this.#raw?.add(record);
+      noteEdgeTimed(this.degradations, record);
+      noteTries(this.availability, record);
+    }
+    for (const prefix of this.table.apply(sketchSamples(this.table, counted, apart))) this.#changed.add(prefix);
   }
 
   /** `whole`: everything is looked at again, as the builder does every minute. */
@@ -166,6 +176,7 @@ export class Steering {
     tellRequests(this.traffic, this.#fed, nowMs);
     tellOverloads(overloadsOf(this.#popsNow(), (this.desired.room ?? defaultRoom).hard), this.#fed, nowMs);
     stepDegraded(this.degradations, this.#fed, nowMs);
+    stepGuards(this.availability, this.doubted, this.#fed, nowMs);
     const built = this.#fed.build.build(nowMs, whole);
     const accepted = this.#publish(built, this.inService, nowMs, this);
     if (accepted !== undefined) this.#serve(accepted);

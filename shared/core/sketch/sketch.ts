@@ -32,6 +32,9 @@ export const hourWeights = [32, 36, 40, 45, 51, 57].map((weight) => 64 * weight)
 const wholeMs = 24 * 3_600_000;
 /** The ranking statistic: low enough that a quarter of good samples shows what the path can do. */
 export const rankedQuantile = 0.25;
+/** What guards look at: how slow every fourth request is, and effective samples, rounded, from which it is said. */
+const tailQuantile = 0.75;
+export const tailN = 20;
 const format = 2;
 const headerBytes = 13;
 
@@ -43,9 +46,17 @@ export interface QuantileBounds {
   /** Infinity when n is too small to say. */
   readonly highMs: number;
   readonly n: number;
+  /** p75; absent or NaN where n is below `tailN`. */
+  readonly tailMs?: number;
 }
 
-const noBounds: QuantileBounds = { ms: Number.NaN, lowMs: 0, highMs: Number.POSITIVE_INFINITY, n: 0 };
+const noBounds: QuantileBounds = {
+  ms: Number.NaN,
+  lowMs: 0,
+  highMs: Number.POSITIVE_INFINITY,
+  n: 0,
+  tailMs: Number.NaN,
+};
 const noBuckets = new Buckets();
 
 export class Sketch {
@@ -248,9 +259,11 @@ function bounds(buckets: Buckets, sumSquares: number): QuantileBounds {
   const lowAbove = ((ranks.low - 1) / count) * total + nudge;
   const above = rankedQuantile * (total - sumSquares / total) + nudge;
   const highAbove = ((ranks.high - 1) / count) * total + nudge;
+  const tailAbove = count < tailN ? -1 : tailQuantile * (total - sumSquares / total) + nudge;
   let lowMs = ranks.low < 1 ? 0 : last;
   let ms = last;
   let highMs = ranks.high > count ? Number.POSITIVE_INFINITY : last;
+  let tailMs = count < tailN ? Number.NaN : last;
   let running = 0;
   let before = 0;
   for (let i = 0; i < buckets.size; i++) {
@@ -258,11 +271,12 @@ function bounds(buckets: Buckets, sumSquares: number): QuantileBounds {
     running += buckets.weight[i]!;
     if (ranks.low >= 1 && before <= lowAbove && running > lowAbove) lowMs = bucketMs(buckets.index[i]!);
     if (before <= above && running > above) ms = bucketMs(buckets.index[i]!);
+    if (before <= tailAbove && running > tailAbove) tailMs = bucketMs(buckets.index[i]!);
     if (running <= highAbove) continue;
     if (ranks.high <= count && before <= highAbove) highMs = bucketMs(buckets.index[i]!);
-    if (running > above) break;
+    if (running > above && running > tailAbove) break;
   }
-  return { ms, lowMs, highMs, n };
+  return { ms, lowMs, highMs, n, tailMs };
 }
 
 const varints = new Varints();

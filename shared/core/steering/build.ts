@@ -9,85 +9,22 @@
  * Pure: time comes in as a number. The simulator runs this very code.
  */
 import { isLoopback, type Prefix } from '../ip.ts';
-import {
-  type Base,
-  buildBase,
-  distanceKm,
-  exactPlaces,
-  foldRanges,
-  type GroupPlan,
-  IntervalList,
-  type PlaceRanges,
-  vectorsOf,
-  withTail,
-} from './base.ts';
+import { tailN } from '../sketch/sketch.ts';
+import { type Base, buildBase, distanceKm, exactPlaces, type GroupPlan, IntervalList, withTail } from './base.ts';
 import { type Asking, fitting, type PopLimits } from './capacity.ts';
 import { CellTables } from './cell-table.ts';
 import { Cells, widened } from './cells.ts';
 import { type Beyond, beyondOf, estimateCell, estimatePlace } from './estimate.ts';
 import { createEstimates, type Estimates, estimation, type Prior } from './estimation.ts';
 import { Fitted } from './fitted.ts';
+import { type Ground, spotOf } from './ground.ts';
+import { type GuardName, SlowVotes, slowPlaces } from './guards.ts';
 import { findInterval, type IntervalIndex, type MapGroup, noPop, type SteeringMap } from './map.ts';
-import { type PlaceGround, PlaceRankings } from './places.ts';
+import { PlaceRankings } from './places.ts';
 import { type CellCosts, createCosts, RankStates } from './rank.ts';
 import { Requests } from './requests.ts';
 import { Rows } from './rows.ts';
-import { groupBy, metrosOf, SpotNumbers, spotRanges } from './spots.ts';
 import { Tiers } from './tiers.ts';
-
-export interface Locations {
-  readonly latitude: ArrayLike<number>;
-  readonly longitude: ArrayLike<number>;
-  /** Any number by country; absent: no borders are known. */
-  readonly country?: ArrayLike<number>;
-}
-
-/** Ranges of ASes: `value` is the AS number, 0 or less for none. */
-export interface AsnRanges {
-  readonly v4: PlaceRanges;
-  readonly v6: PlaceRanges;
-}
-
-export interface Ground extends PlaceGround {
-  /** Spots, folded to cells (`foldRanges`), with what was there before. */
-  readonly v4: PlaceRanges;
-  readonly v6: PlaceRanges;
-  /** Unit vectors by location id (`vectorsOf`). */
-  readonly places: Float32Array;
-  /** Name and date. */
-  readonly label: string;
-}
-
-/** Prepares GeoIP data, once an edition. Takes some seconds for 3.7 M ranges. */
-export function groundOf(
-  v4: PlaceRanges,
-  v6: PlaceRanges,
-  locations: Locations,
-  label: string,
-  asns?: AsnRanges,
-): Ground {
-  const places = vectorsOf(locations.latitude, locations.longitude);
-  const numbers = new SpotNumbers();
-  const [folded4, folded6] = [v4, v6].map((ranges) =>
-    foldRanges(spotRanges(ranges, ranges.family === 4 ? asns?.v4 : asns?.v6, numbers)),
-  ) as [PlaceRanges, PlaceRanges];
-  const spots = numbers.spots();
-  const metros = metrosOf(locations.latitude, locations.longitude, locations.country, places);
-  const metroOfSpot = spots.place.map((place) => metros.ofPlace[place]!);
-  return { v4: folded4, v6: folded6, places, label, spots, metros, spotsOfMetro: groupBy(metroOfSpot, metros.count) };
-}
-
-/** Spot of a cell, -1 for none: the one that the base ranks it by. */
-export function spotOf(ground: Ground, family: 4 | 6, hi: number, lo: number): number {
-  const ranges = family === 4 ? ground.v4 : ground.v6;
-  return ranges.value[findInterval({ ...ranges, ranking: unused }, hi, lo)]!;
-}
-
-/** Location of a cell, -1 for none. */
-export function locationOf(ground: Ground, family: 4 | 6, hi: number, lo: number): number {
-  return ground.spots.place[spotOf(ground, family, hi, lo)] ?? -1;
-}
-const unused = new Uint32Array(0);
 
 export interface BuildInput {
   /** Map PoP number → id. */
@@ -106,6 +43,17 @@ export function baseKey(plan: GroupPlan, popVectors: Float32Array): string {
   return JSON.stringify([plan.pops, plan.backboneMs, plan.k, plan.defaultOrder, [...popVectors]]);
 }
 
+/** By map PoP number. */
+export interface GuardInput {
+  /** A check of it fails. */
+  readonly doubted: ReadonlySet<number>;
+  /** AS · 256 + PoP: the network does not reach it (availability.ts). */
+  readonly unreached: ReadonlySet<number>;
+}
+const noGuards: GuardInput = { doubted: new Set(), unreached: new Set() };
+/** Kind of evidence that edges time themselves. */
+const edgeTimed = 0;
+
 interface Group {
   readonly plan: GroupPlan;
   /** By distance alone. */
@@ -116,6 +64,7 @@ interface Group {
   readonly costs: CellCosts;
   /** What is changed of all that so that PoPs have room. */
   readonly fitted: Fitted;
+  readonly slow: SlowVotes;
 }
 
 export class SteeringBuild {
@@ -133,6 +82,7 @@ export class SteeringBuild {
   #spots = new Int32Array(0);
   /** By PoP, milliseconds; undefined: none is degraded. */
   #beyond: Beyond | undefined;
+  #guards: GuardInput = noGuards;
   #isAllDue = false;
   /** By PoP, when it was last taken to be asked for more. */
   readonly #surgedAtMs = new Map<number, number>();
@@ -153,6 +103,7 @@ export class SteeringBuild {
         states: new RankStates(plan.pops.length),
         costs: createCosts(plan.pops.length),
         fitted: new Fitted(),
+        slow: new SlowVotes(),
       };
     });
   }
@@ -171,6 +122,30 @@ export class SteeringBuild {
       places.update(Array.from({ length: count }, (_, metro) => metro));
     }
     this.#isAllDue = true;
+  }
+
+  /** What guards go by beside the evidence of cells. When it changes, everything is looked at again. */
+  setGuards(guards: GuardInput): void {
+    const before = this.#guards;
+    if (equalSets(before.doubted, guards.doubted) && equalSets(before.unreached, guards.unreached)) return;
+    this.#guards = guards;
+    this.#isAllDue = true;
+  }
+
+  /** AS of a cell, 0: none, or it was not built with yet. */
+  asnOf(row: number): number {
+    return row < this.tiers.placed ? this.tiers.asnOf(row) : 0;
+  }
+
+  /** Guards that keep PoPs (numbers) from being first for a cell in a group. */
+  guardsOf(group: number, row: number): Map<number, GuardName> {
+    const { plan, slow } = this.#groups[group]!;
+    const found = new Map<number, GuardName>();
+    for (const [place, pop] of plan.pops.entries()) {
+      const guard = this.#guardOf(slow, row, place, pop);
+      if (guard !== undefined) found.set(pop, guard);
+    }
+    return found;
   }
 
   /** What a cell asks for, requests a second; `hi` and `lo` are those of its prefix. */
@@ -314,8 +289,29 @@ export class SteeringBuild {
     const { plan, states, costs } = group;
     if (plan.policy === 'geo') return;
     this.#fillCosts(plan, row, costs);
+    this.#guard(group, row);
     const isDisputed = this.tiers.isDisputed(row);
     states.rank(row, this.#baseRanking(group, row), costs, this.cells.samples[row]!, nowMs, isDisputed);
+  }
+
+  /** Takes in what the cell says of tails, and notes in `costs` which PoPs may not be first for it. */
+  #guard(group: Group, row: number): void {
+    const { plan, states, costs, slow } = group;
+    const { kind, votes } = this.cells;
+    const incumbent = (states.owned[row] === 1 ? states.ranking(row) : this.#baseRanking(group, row))[0]!;
+    const said = votes[row] === 1 ? slowPlaces(costs, incumbent) : [];
+    slow.say(row, this.tiers.asnOf(row), said, kind[row] === edgeTimed);
+    costs.barred.fill(0);
+    if (said.length === 0 && this.#guards.unreached.size === 0) return;
+    for (const [place, pop] of plan.pops.entries()) {
+      if (this.#guardOf(slow, row, place, pop) !== undefined) costs.barred[place] = 1;
+    }
+  }
+
+  #guardOf(slow: SlowVotes, row: number, place: number, pop: number): GuardName | undefined {
+    const { unreached, doubted } = this.#guards;
+    if (unreached.has(this.tiers.asnOf(row) * 256 + pop)) return 'unreachable';
+    return slow.bars(row, place, doubted.has(pop)) ? 'slow' : undefined;
   }
 
   /** Puts the estimates at hand into the map's table: of the PoPs that were measured or come first. */
@@ -428,7 +424,7 @@ export class SteeringBuild {
   }
 
   /** Bounds are those of own evidence where there is enough of it: a gain is judged by what was measured. */
-  #fillCosts(plan: GroupPlan, row: number, { cost, low, high, n, degraded }: CellCosts): void {
+  #fillCosts(plan: GroupPlan, row: number, { cost, low, high, n, degraded, tail }: CellCosts): void {
     const estimates = this.#scratch;
     const measured = this.cells.ownOf(row);
     for (let place = 0; place < plan.pops.length; place++) {
@@ -441,6 +437,7 @@ export class SteeringBuild {
       low[place] = plan.k * (own ? measured.low[pop]! + beyond : estimates.lowMs[pop]!) + backbone;
       high[place] = plan.k * (own ? measured.high[pop]! + beyond : estimates.highMs[pop]!) + backbone;
       degraded[place] = (this.#beyond?.[pop] ?? 0) > 0 ? 1 : 0;
+      tail[place] = n[place]! >= tailN ? plan.k * measured.tail[pop]! + backbone : Number.NaN;
     }
   }
 
@@ -542,6 +539,10 @@ function equal(a: Uint8Array | Uint32Array, b: Uint8Array | Uint32Array): boolea
   if (a.length !== b.length) return false;
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
   return true;
+}
+
+function equalSets(a: ReadonlySet<number>, b: ReadonlySet<number>): boolean {
+  return a.size === b.size && a.isSubsetOf(b);
 }
 
 function equalTexts(a: readonly string[], b: readonly string[]): boolean {

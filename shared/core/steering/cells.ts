@@ -41,6 +41,8 @@ export interface OwnRow {
   readonly n: Float32Array;
   /** When the newest sample came, whole seconds. */
   readonly last: Uint32Array;
+  /** p75; NaN where it is not known. */
+  readonly tail: Float32Array;
 }
 
 /** A row's evidence on its way in: `count` entries, in rising order of kind and PoP. */
@@ -53,6 +55,7 @@ export class OwnEntries {
   high = new Float32Array(64);
   n = new Float32Array(64);
   last = new Uint32Array(64);
+  tail = new Uint8Array(64);
 
   push(kind: number, pop: number, own: QuantileBounds, lastSeconds: number): void {
     const at = this.count++;
@@ -64,6 +67,7 @@ export class OwnEntries {
     this.high[at] = own.highMs;
     this.n[at] = own.n;
     this.last[at] = lastSeconds;
+    this.tail[at] = tailCode(own.tailMs, own.ms);
   }
 
   #grow(): void {
@@ -74,8 +78,17 @@ export class OwnEntries {
     this.high = widened(this.high, this.count);
     this.n = widened(this.n, this.count);
     this.last = widened(this.last, this.count);
+    this.tail = widened(this.tail, this.count);
   }
 }
+
+/** p75 as a multiple of p25 in one byte, within 0.6%: 2^((code − 1) / 64), at most 15.7; 0: not known. */
+function tailCode(tailMs: number | undefined, ms: number): number {
+  if (tailMs === undefined || Number.isNaN(tailMs)) return 0;
+  return 1 + Math.min(254, Math.max(0, Math.round(64 * Math.log2(tailMs / ms))));
+}
+
+const tailFactors = Float32Array.from({ length: 256 }, (_, code) => (code === 0 ? Number.NaN : 2 ** ((code - 1) / 64)));
 
 /** Entries that a row has room for: the least of these that is enough. */
 const rooms = Uint16Array.from([0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128, 256, 768]);
@@ -99,6 +112,8 @@ export class Cells {
   high = new Float32Array(0);
   n = new Float32Array(0);
   last = new Uint32Array(0);
+  /** `tailCode` */
+  tail = new Uint8Array(0);
   /** Distances by place · pops + pop; cells of one location share a place. */
   km = new Float32Array(0);
   place = new Uint32Array(0);
@@ -120,7 +135,14 @@ export class Cells {
   constructor(pops: number) {
     this.pops = pops;
     const column = () => new Float32Array(pops);
-    this.#own = { p25: column(), low: column(), high: column(), n: column(), last: new Uint32Array(pops) };
+    this.#own = {
+      p25: column(),
+      low: column(),
+      high: column(),
+      n: column(),
+      last: new Uint32Array(pops),
+      tail: column(),
+    };
   }
 
   get count(): number {
@@ -177,7 +199,8 @@ export class Cells {
       }
       if (at === end || order === 0) continue;
       const { p25, low, high, n } = this;
-      const kept = { ms: p25[at]!, lowMs: low[at]!, highMs: high[at]!, n: n[at]! };
+      const tailMs = p25[at]! * tailFactors[this.tail[at]!]!;
+      const kept = { ms: p25[at]!, lowMs: low[at]!, highMs: high[at]!, n: n[at]!, tailMs };
       one.push(this.entryKind[at]!, this.entryPop[at]!, kept, this.last[at]!);
     }
     this.setRow(row, one);
@@ -196,6 +219,7 @@ export class Cells {
       this.high[at] = own.high[i]!;
       this.n[at] = own.n[i]!;
       this.last[at] = own.last[i]!;
+      this.tail[at] = own.tail[i]!;
     }
     this.entries[row] = count;
     this.#touch(row);
@@ -214,6 +238,7 @@ export class Cells {
       own.high[pop] = this.high[at]!;
       own.n[pop] = this.n[at]!;
       own.last[pop] = this.last[at]!;
+      own.tail[pop] = this.p25[at]! * tailFactors[this.tail[at]!]!;
     }
     return own;
   }
@@ -318,6 +343,7 @@ export class Cells {
     this.high = widened(this.high, most);
     this.n = widened(this.n, most);
     this.last = widened(this.last, most);
+    this.tail = widened(this.tail, most);
   }
 
   #widen(rows: number): void {

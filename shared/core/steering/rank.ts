@@ -36,11 +36,24 @@ export interface CellCosts {
   readonly n: Float64Array;
   /** 1: the PoP is degraded, and that is in its cost. */
   readonly degraded: Uint8Array;
+  /** The same with p75 of the client leg; NaN: not known. */
+  readonly tail: Float64Array;
+  /** 1: a guard keeps it from being first (guards.ts). */
+  readonly barred: Uint8Array;
 }
 
 export function createCosts(width: number): CellCosts {
   const column = () => new Float64Array(width);
-  return { cost: column(), low: column(), high: column(), n: column(), degraded: new Uint8Array(width) };
+  const flags = () => new Uint8Array(width);
+  return {
+    cost: column(),
+    low: column(),
+    high: column(),
+    n: column(),
+    degraded: flags(),
+    tail: column(),
+    barred: flags(),
+  };
 }
 
 /** Rankings that rest on own evidence, by cell row. Rankings list places in the group's candidates, best first. */
@@ -88,6 +101,19 @@ export class RankStates {
     if (this.owned[row] === 1) this.#keepOrMove(row, costs, samples, nowMs);
     else if (isDisputed) this.#decideDisputed(row, base, costs, nowMs);
     else this.#decideFirst(row, base, costs, nowMs);
+    this.#leaveBarred(row, base, costs, nowMs);
+  }
+
+  /** A first choice that a guard bars is left at once, for the best that none does. */
+  #leaveBarred(row: number, base: Uint8Array, costs: CellCosts, nowMs: number): void {
+    const isOwned = this.owned[row] === 1;
+    if (costs.barred[isOwned ? this.ranking(row)[0]! : base[0]!] !== 1) return;
+    const best = cheapest(costs, noPop);
+    if (best === noPop) return;
+    if (isOwned) this.#sinceMs[row] = nowMs;
+    else this.own(row, base, nowMs);
+    first(this.ranking(row), best);
+    this.#forget(row);
   }
 
   #decideDisputed(row: number, base: Uint8Array, costs: CellCosts, nowMs: number): void {
@@ -172,10 +198,12 @@ function beyondMargin(gain: number, of: number): boolean {
   return gain > Math.max(stabilisation.gainMs, stabilisation.gainShare * of);
 }
 
-function cheapest({ cost }: CellCosts, except: number): number {
+/** Of those that may be first. */
+function cheapest({ cost, barred }: CellCosts, except: number): number {
   let best = noPop;
   for (let i = 0; i < cost.length; i++) {
-    if (i !== except && !Number.isNaN(cost[i]!) && (best === noPop || cost[i]! < cost[best]!)) best = i;
+    if (i !== except && barred[i] === 0 && !Number.isNaN(cost[i]!) && (best === noPop || cost[i]! < cost[best]!))
+      best = i;
   }
   return best;
 }

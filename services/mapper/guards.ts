@@ -1,0 +1,32 @@
+/** Brings to a build what guards go by beside the evidence of its cells. The simulator does by this too. */
+import { cellOf, parsePrefix } from '@ufes/core/ip.ts';
+import type { SampleRecord } from '@ufes/core/samples.ts';
+import type { Availability } from '@ufes/core/steering/availability.ts';
+import type { Fed } from './feed.ts';
+
+const target = 'pop:';
+
+export function noteTries(availability: Availability, { prefix, kind, atMs, observations }: SampleRecord): void {
+  const parsed = parsePrefix(prefix);
+  if (parsed === undefined) return;
+  const { family, hi, lo } = cellOf(parsed);
+  for (const { target: of, ok } of observations) {
+    if (of.startsWith(target)) availability.add(of.slice(target.length), family, hi, lo, ok, kind === 'edge', atMs);
+  }
+}
+
+/** Looks at all PoPs again. `doubted`: those (ids) that a check fails of. */
+export function stepGuards(availability: Availability, doubted: ReadonlySet<string>, fed: Fed, nowMs: number): void {
+  const { build, plan } = fed;
+  availability.step(build.cells, (row) => build.asnOf(row), plan.pops, doubted, nowMs);
+  tellGuards(availability, fed);
+}
+
+export function tellGuards({ now, doubted }: Availability, { build, plan }: Fed): void {
+  const known = (id: string) => plan.pops.includes(id);
+  const unreached = [...now].flatMap(([id, until]) =>
+    known(id) ? [...until.keys()].map((asn) => asn * 256 + plan.pops.indexOf(id)) : [],
+  );
+  const numbers = [...doubted].filter(known).map((id) => plan.pops.indexOf(id));
+  build.setGuards({ doubted: new Set(numbers), unreached: new Set(unreached) });
+}
