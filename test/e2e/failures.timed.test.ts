@@ -1,10 +1,10 @@
 /** What happens when things die: PoPs, the mapper, the store, dns itself. Under a running query load. */
-import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DnsState } from '@ufes/core/dashboard.ts';
 import { adminGet } from '@ufes/io/admin-client.ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { endTree, pause, QueryLoad, startTree, type Tree, until } from './tree.ts';
+import { endTree, pause, QueryLoad, removeStore, restartDns, startTree, type Tree, until } from './tree.ts';
 
 const name = 'www.shop.example';
 const subnet = '81.2.69.0/24';
@@ -35,23 +35,9 @@ async function leavesAnswers(act: () => Promise<void>): Promise<number> {
 const comesBack = () =>
   until('London is back', async () => (await tree.answer(name, subnet)) === london(), 20_000, tree.output);
 
-/** Takes the store's files away; the result puts them back. */
-function removeStore(): () => void {
-  const files = ['store.sqlite', 'store.sqlite-wal', 'store.sqlite-shm'].map((file) => join(tree.state, file));
-  for (const file of files) if (existsSync(file)) renameSync(file, `${file}.aside`);
-  return () => {
-    for (const file of files) {
-      rmSync(file, { force: true });
-      if (existsSync(`${file}.aside`)) renameSync(`${file}.aside`, file);
-    }
-  };
-}
-
-async function restartDns(): Promise<void> {
-  const old = await tree.pid('dns');
-  process.kill(old, 'SIGKILL');
-  await until('dns runs again', async () => (await tree.pid('dns')) !== old, 5_000);
-  await until('dns answers again', async () => (await tree.answer(name, subnet)) === london(), 10_000, tree.output);
+async function restartAnswersLondon(): Promise<void> {
+  await restartDns(tree, name);
+  await until('London answers again', async () => (await tree.answer(name, subnet)) === london(), 10_000, tree.output);
 }
 
 describe('a PoP', () => {
@@ -90,10 +76,10 @@ describe('static stability', () => {
     const before = await tree.dig(name, { subnet });
     for (const node of ['mapper', 'probe', 'controller']) process.kill(await tree.pid(node), 'SIGSTOP');
     const stopped = await Promise.all(['mapper', 'probe', 'controller'].map((node) => tree.pid(node)));
-    const putBack = removeStore();
+    const putBack = removeStore(tree);
     try {
       expect(await tree.answer(name, subnet)).toBe(london());
-      await restartDns();
+      await restartAnswersLondon();
       const after = await tree.dig(name, { subnet });
       expect(after.ecs?.scope).toBe(before.ecs?.scope);
       // Its own checks still take a dead PoP out.
@@ -130,10 +116,10 @@ describe('static stability', () => {
     const mapper = await tree.pid('mapper');
     process.kill(mapper, 'SIGSTOP');
     const newest = await version();
-    const putBack = removeStore();
+    const putBack = removeStore(tree);
     try {
       writeFileSync(join(tree.state, 'nodes/dns/map.current'), 'this is no map');
-      await restartDns();
+      await restartAnswersLondon();
       expect(await tree.answer(name, '198.51.100.0/24')).toBe(singapore);
       expect(Number((await version()).split('-')[0])).toBeLessThan(Number(newest.split('-')[0]));
     } finally {

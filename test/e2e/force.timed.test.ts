@@ -1,8 +1,6 @@
 /** Operators take answers in hand: force, drain, explain, and all of it with the store gone. */
-import { existsSync, renameSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { endTree, startTree, type Tree, until } from './tree.ts';
+import { endTree, removeStore, restartDns, startTree, type Tree, until } from './tree.ts';
 
 const name = 'www.shop.example';
 const subnet = '81.2.69.0/24';
@@ -16,10 +14,10 @@ const answers = (pop: string, withinMs = 5_000) =>
   until(`${pop} answers`, async () => (await tree.answer(name, subnet)) === tree.address(pop), withinMs, tree.output);
 const [lon, iad, sin] = ['10.1', '20.1', '30.1'];
 
-test('a force holds at once, with the store gone and over a restart, and ends when it is to', async () => {
-  await answers(lon!);
-  const given = await tree.ufes('force', 'www.*', 'iad', '--for', '25s', '--why', 'rehearsal');
-  expect(given).toMatchObject({ code: 0, stdout: expect.stringContaining('www.* → iad for 25s: www.shop.example.') });
+test('a force holds at once, is listed and explained, and is taken back', async () => {
+  await answers(lon!, 20_000);
+  const given = await tree.ufes('force', 'www.*', 'iad', '--for', '1m', '--why', 'rehearsal');
+  expect(given).toMatchObject({ code: 0, stdout: expect.stringContaining('www.* → iad for 1m: www.shop.example.') });
   await answers(iad!, 1_000);
   expect((await tree.ufes('force')).stdout).toMatch(/www\.\*\s+iad\s+\d+ s\s+\S+\s+rehearsal/);
   const said = await tree.ufes('explain', name, '81.2.69.160');
@@ -27,17 +25,24 @@ test('a force holds at once, with the store gone and over a restart, and ends wh
   expect(said.stdout).toContain('rehearsal');
   const text = await tree.ufes('dig', `_ufes-explain.${name}`, 'TXT');
   expect(text.stdout).toContain('why=');
+  const { force } = await tree.explain(name, '81.2.69.160');
+  expect((await tree.ufes('force', force!.id!, '--undo')).code).toBe(0);
+  await answers(lon!, 1_000);
+});
 
-  const files = ['store.sqlite', 'store.sqlite-wal', 'store.sqlite-shm'].map((file) => join(tree.state, file));
-  for (const file of files) if (existsSync(file)) renameSync(file, `${file}.aside`);
-  const old = await tree.pid('dns');
-  process.kill(old, 'SIGKILL');
-  await until('dns runs again', async () => (await tree.pid('dns')) !== old, 5_000);
-  await answers(iad!, 10_000);
-  await answers(lon!, 30_000);
-  for (const file of files) {
-    rmSync(file, { force: true });
-    if (existsSync(`${file}.aside`)) renameSync(`${file}.aside`, file);
+test('a force holds with the store gone and over a restart, and ends when it is to', async () => {
+  const forMs = 12_000;
+  expect((await tree.ufes('force', 'www.*', 'iad', '--for', '12s', '--why', 'rehearsal')).code).toBe(0);
+  const givenMs = performance.now();
+  await answers(iad!, 1_000);
+  const putBack = removeStore(tree);
+  try {
+    await restartDns(tree, name);
+    expect(await tree.answer(name, subnet)).toBe(tree.address(iad!));
+    await answers(lon!, 30_000);
+    expect(performance.now() - givenMs).toBeGreaterThan(forMs - 2_000);
+  } finally {
+    putBack();
   }
 });
 

@@ -10,7 +10,7 @@ import { createPopVantage } from '@ufes/io/health/pop-checker.ts';
 import { ensureInternalCa } from '@ufes/io/internal-ca.ts';
 import { testContext } from '@ufes/io/testing.ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { endTree, pause, QueryLoad, startTree, type Tree, until } from './tree.ts';
+import { endTree, pause, QueryLoad, restartDns, startTree, type Tree, until } from './tree.ts';
 
 const name = 'www.shop.example';
 const subnet = '81.2.69.0/24';
@@ -237,12 +237,12 @@ describe('what is really dead', () => {
       }
     })();
     try {
-      for (let i = 0; i < 8; i++) {
-        // A check that waits for it when it goes on is well: it takes more than a second to fail two.
+      for (let i = 0; i < 6; i++) {
+        // A check that waits for it when it goes on is well: long enough that two of each vantage fail, on a busy machine too.
         process.kill(pid, 'SIGSTOP');
-        await pause(1_400);
+        await pause(1_700);
         process.kill(pid, 'SIGCONT');
-        await pause(600);
+        await pause(300);
       }
     } finally {
       process.kill(pid, 'SIGCONT');
@@ -250,10 +250,10 @@ describe('what is really dead', () => {
     }
     await watch;
     const changes = seen.filter((one, i) => i > 0 && one !== seen[i - 1]).length;
-    console.log(`flapping for 16 s: ${changes} changes`);
+    console.log(`flapping for 12 s: ${changes} changes`);
     // At least 1.5 s up and 2.5 s down: two changes in 4 s.
     expect(changes).toBeGreaterThanOrEqual(1);
-    expect(changes).toBeLessThanOrEqual(9);
+    expect(changes).toBeLessThanOrEqual(7);
     await allUp();
   });
 
@@ -274,15 +274,12 @@ describe('what is really dead', () => {
 describe('an external verdict', () => {
   test('takes a PoP out at once, without the store too, over a restart, until its end', async () => {
     await withoutStore(async () => {
-      const said = await tree.ufes('verdict', 'lon', 'down', '--for', '20s', '--why', 'fire drill');
+      const said = await tree.ufes('verdict', 'lon', 'down', '--for', '12s', '--why', 'fire drill');
       expect([said.code, said.stderr]).toEqual([0, expect.stringContaining('the store could not be told')]);
-      const endMs = performance.now() + 20_000;
+      const endMs = performance.now() + 12_000;
       expect(await tree.answer(name, subnet)).not.toBe(london());
       expect((await tree.ufes('verdict')).stdout).toContain('fire drill');
-      const old = await tree.pid('dns');
-      process.kill(old, 'SIGKILL');
-      await until('dns runs again', async () => (await tree.pid('dns')) !== old, 5_000);
-      await until('dns answers', async () => (await tree.dig(name, { subnet })).rcode === 'NOERROR', 15_000);
+      await restartDns(tree, name);
       expect(await tree.answer(name, subnet)).not.toBe(london());
       await until('it ends', async () => (await tree.answer(name, subnet)) === london(), 30_000);
       expect(performance.now()).toBeGreaterThan(endMs - 2_000);

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { command, node, startTree, type Tree, until } from './tree.ts';
+import { command, endTree, node, startTree, type Tree, until } from './tree.ts';
 
 const question = Buffer.from('000001000001000000000000037777770473686f70076578616d706c650000010001', 'hex');
 
@@ -89,16 +89,16 @@ function drops(address: string): number {
     .reduce((sum, line) => sum + Number(line.trim().split(/\s+/).at(-1)), 0);
 }
 
-describe('ufes dns replace', () => {
-  let tree: Tree;
-  beforeAll(async () => {
-    tree = await startTree({
-      bare: true,
-      edit: (yaml) => `${yaml}\ndns:\n  rateLimit: { answersPerSecond: 1000000 }\n`,
-    });
+let tree: Tree;
+beforeAll(async () => {
+  tree = await startTree({
+    bare: true,
+    edit: (yaml) => `${yaml}\ndns:\n  rateLimit: { answersPerSecond: 1000000 }\n`,
   });
-  afterAll(() => tree.stop());
+});
+afterAll(() => endTree(tree));
 
+describe('ufes dns replace', () => {
   test('in a tree: every query is answered, and the supervisor has the new process', async () => {
     const address = tree.address('0.1');
     const udp = askOverUdp(address, 2_000);
@@ -144,13 +144,8 @@ describe('ufes dns replace', () => {
 });
 
 describe('ufes dns replace, alone', () => {
-  let tree: Tree;
   let child: ChildProcess | undefined;
   beforeAll(async () => {
-    tree = await startTree({
-      bare: true,
-      edit: (yaml) => `${yaml}\ndns:\n  rateLimit: { answersPerSecond: 1000000 }\n`,
-    });
     // What it needs is on its own disk; the tree's part is over.
     await tree.stop();
   });

@@ -4,7 +4,16 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -170,6 +179,27 @@ export async function endTree(tree: Tree | undefined): Promise<void> {
   if (tree === undefined) return;
   if (tree.child.exitCode === null && tree.child.signalCode === null) await tree.stop();
   rmSync(tree.folder, { recursive: true, force: true });
+}
+
+/** Takes the store's files away; the result puts them back. */
+export function removeStore(tree: Tree): () => void {
+  const files = ['store.sqlite', 'store.sqlite-wal', 'store.sqlite-shm'].map((file) => join(tree.state, file));
+  for (const file of files) if (existsSync(file)) renameSync(file, `${file}.aside`);
+  return () => {
+    for (const file of files) {
+      rmSync(file, { force: true });
+      if (existsSync(`${file}.aside`)) renameSync(`${file}.aside`, file);
+    }
+  };
+}
+
+/** Kills dns, and waits until the next one answers. */
+export async function restartDns(tree: Tree, name: string): Promise<void> {
+  const old = await tree.pid('dns');
+  process.kill(old, 'SIGKILL');
+  await until('dns runs again', async () => (await tree.pid('dns')) !== old, 5_000);
+  const answers = async () => (await tree.dig(name)).rcode === 'NOERROR';
+  await until('dns answers again', answers, 15_000, tree.output);
 }
 
 /** Waits until `check` holds; fails with what it waited for and what `more` knows. */
