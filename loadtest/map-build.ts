@@ -120,7 +120,7 @@ function ask({ build, plan }: Fed, table: EvidenceTable): void {
   for (let number = 0; number < table.numbers; number++) {
     const { family, hi, lo } = table.prefixOf(number);
     const perSecond = Math.exp(normal(rng));
-    build.setRequests(family, hi, lo, perSecond);
+    build.sharing.setRequests(family, hi, lo, perSecond);
     loads[build.rankings(0, build.cells.rowOf(family, hi, lo)).steered[0]!]! += perSecond;
     all += perSecond;
   }

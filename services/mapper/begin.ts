@@ -45,12 +45,12 @@ export function beginBuild(
 }
 
 export function tellRequests(traffic: Traffic, { build }: Pick<Fed, 'build'>, nowMs: number): void {
-  traffic.forEach(nowMs, (family, hi, lo, perSecond) => build.setRequests(family, hi, lo, perSecond));
+  traffic.forEach(nowMs, (family, hi, lo, perSecond) => build.sharing.setRequests(family, hi, lo, perSecond));
 }
 
 /** `overloads`: requests a second by id. */
 export function tellOverloads(overloads: ReadonlyMap<string, number>, { build, plan }: Fed, nowMs: number): void {
-  build.overloaded(new Map([...overloads].map(([id, load]) => [plan.pops.indexOf(id), load])), nowMs);
+  build.sharing.overloaded(new Map([...overloads].map(([id, load]) => [plan.pops.indexOf(id), load])), nowMs);
 }
 
 /** PoPs (ids) over their hard limit, and what they carry, requests a second. */

@@ -1,17 +1,12 @@
 /**
  * Builds steering maps. A `SteeringBuild` is made for one set of PoPs, groups and one GeoIP edition, and then builds as
- * often as its cells change: only what is touched is estimated and ranked again.
- *
- *     base (per group)      ├────────── 3 ──────────┼───── 1 ─────┤…
- *     owned cells             ▪ 2          ▪ 1
- *     index = overlay       ├─┼▪┼─── 3 ────┼▪┼── 3 ─┼───── 1 ─────┤…     neighbours differ
+ * often as its cells change: only what is touched is estimated and ranked again. What cells rank of their own, and what
+ * was changed so that PoPs have room (sharing.ts), is laid over the rankings of places (overlay.ts).
  *
  * Pure: time comes in as a number. The simulator runs this very code.
  */
-import { isLoopback, type Prefix } from '../ip.ts';
 import { tailN } from '../sketch/sketch.ts';
-import { type Base, buildBase, distanceKm, exactPlaces, type GroupPlan, IntervalList, withTail } from './base.ts';
-import { type Asking, fitting, type PopLimits } from './capacity.ts';
+import { type Base, buildBase, distanceKm, exactPlaces, type GroupPlan, withTail } from './base.ts';
 import { CellTables } from './cell-table.ts';
 import { Cells, widened } from './cells.ts';
 import { type Beyond, beyondOf, estimateCell, estimatePlace } from './estimate.ts';
@@ -20,10 +15,11 @@ import { Fitted } from './fitted.ts';
 import { type Ground, spotOf } from './ground.ts';
 import { type GuardName, SlowVotes, slowPlaces } from './guards.ts';
 import { findInterval, type IntervalIndex, type MapGroup, noPop, type SteeringMap } from './map.ts';
+import { overlay } from './overlay.ts';
 import { PlaceRankings } from './places.ts';
 import { type CellCosts, createCosts, RankStates } from './rank.ts';
-import { Requests } from './requests.ts';
 import { Rows } from './rows.ts';
+import { Sharing } from './sharing.ts';
 import { Tiers } from './tiers.ts';
 
 export interface BuildInput {
@@ -71,7 +67,7 @@ export class SteeringBuild {
   readonly input: BuildInput;
   readonly cells: Cells;
   readonly tiers: Tiers;
-  readonly requests = new Requests();
+  readonly sharing: Sharing;
   readonly #groups: Group[];
   readonly #table: CellTables;
   readonly #scratch: Estimates;
@@ -84,8 +80,6 @@ export class SteeringBuild {
   #beyond: Beyond | undefined;
   #guards: GuardInput = noGuards;
   #isAllDue = false;
-  /** By PoP, when it was last taken to be asked for more. */
-  readonly #surgedAtMs = new Map<number, number>();
 
   constructor(input: BuildInput, cells = new Cells(input.pops.length)) {
     this.input = input;
@@ -106,6 +100,7 @@ export class SteeringBuild {
         slow: new SlowVotes(),
       };
     });
+    this.sharing = new Sharing(cells, this.tiers, input.ground, input.popVectors, this.#groups);
   }
 
   /** PoPs that are degraded (degraded.ts), by number, and by how much. Everything is looked at again. */
@@ -137,55 +132,11 @@ export class SteeringBuild {
     return row < this.tiers.placed ? this.tiers.asnOf(row) : 0;
   }
 
-  /** Guards that keep PoPs (numbers) from being first for a cell in a group. */
-  guardsOf(group: number, row: number): Map<number, GuardName> {
+  /** The guard that keeps a PoP (number) from being first for a cell in a group. */
+  guardOf(group: number, row: number, pop: number): GuardName | undefined {
     const { plan, slow } = this.#groups[group]!;
-    const found = new Map<number, GuardName>();
-    for (const [place, pop] of plan.pops.entries()) {
-      const guard = this.#guardOf(slow, row, place, pop);
-      if (guard !== undefined) found.set(pop, guard);
-    }
-    return found;
-  }
-
-  /** What a cell asks for, requests a second; `hi` and `lo` are those of its prefix. */
-  setRequests(family: 4 | 6, hi: number, lo: number, perSecond: number): void {
-    this.requests.put(family, hi, lo, perSecond, () => ({
-      row: this.cells.rowOf(family, hi, lo),
-      spot: spotOf(this.input.ground, family, hi, lo),
-    }));
-  }
-
-  /**
-   * PoPs (numbers) that carry more than they can take, and what that is, requests a second: an average of days does not know
-   * of it, so all who go there are taken to ask for as many times more, for a while.
-   */
-  overloaded(told: ReadonlyMap<number, number>, nowMs: number): void {
-    const { requests } = this;
-    if (told.size === 0) return;
-    const demand = requests.demand(nowMs);
-    const steered = this.#groups.filter(({ plan }) => plan.policy !== 'geo');
-    for (const [pop, load] of told) {
-      if (nowMs - (this.#surgedAtMs.get(pop) ?? Number.NEGATIVE_INFINITY) < fitting.surgeAgainMs) continue;
-      const there = new Set<number>();
-      let expected = 0;
-      for (const group of steered) {
-        const place = group.plan.pops.indexOf(pop);
-        const { ranking } = this.#asking(group, nowMs);
-        for (let unit = 0; unit < requests.count; unit++) {
-          const row = requests.row[unit]!;
-          const first = (row < 0 ? undefined : group.fitted.rows.get(row))?.[0] ?? ranking(unit)[0];
-          if (first !== place) continue;
-          there.add(unit);
-          expected += demand[unit]! / steered.length;
-        }
-      }
-      const factor = Math.min(fitting.surgeMax, load / expected);
-      if (!(factor > 1)) continue;
-      this.#surgedAtMs.set(pop, nowMs);
-      const factors = new Map([...there].map((unit) => [unit, (factor * demand[unit]!) / requests.perSecond[unit]!]));
-      requests.surge(factors, nowMs + fitting.surgeMs, nowMs);
-    }
+    const place = plan.pops.indexOf(pop);
+    return place < 0 ? undefined : this.#guardOf(slow, row, place, pop);
   }
 
   /**
@@ -222,7 +173,7 @@ export class SteeringBuild {
       for (const group of this.#groups) this.#rank(group, row, nowMs);
       this.#put(row);
     }
-    this.#fit(nowMs);
+    this.#share(nowMs);
     return {
       createdAtMs: nowMs,
       pops: input.pops,
@@ -265,7 +216,7 @@ export class SteeringBuild {
 
   /** Cells of a group whose ranking was changed so that PoPs have room. */
   sentOn(group: number): number {
-    return this.#groups[group]!.fitted.rows.size;
+    return this.#groups[group]!.fitted.size;
   }
 
   #dueRows(all: boolean): Iterable<number> {
@@ -326,99 +277,34 @@ export class SteeringBuild {
     this.#table.put(row, this.#scratch, this.#shown);
   }
 
-  /** Gives PoPs no more than they can take. A cell without evidence that this moves becomes a row. */
-  #fit(nowMs: number): void {
-    const { cells, requests, tiers } = this;
-    if (requests.count === 0) return;
-    const changed = new Set<number>();
-    for (const group of this.#groups) {
-      const { limits } = group.plan;
-      if (limits === undefined || group.plan.policy === 'geo') continue;
-      const asking = this.#asking(group, nowMs);
-      const now = this.#limitsNow(group, limits, asking);
-      const rows = group.fitted.update(asking, now, nowMs, (unit) => this.#rowFor(unit));
-      for (const row of rows) changed.add(row);
-    }
+  /** A cell without evidence that is sent on becomes a row. */
+  #share(nowMs: number): void {
+    const { cells } = this;
+    const rows = this.sharing.share(nowMs, this.#beyond, () => this.#placeRows());
     for (const { states } of this.#groups) states.reserve(cells.count);
-    this.#placeRows();
-    for (const row of changed) {
-      estimateCell(cells, row, tiers, nowMs, this.#scratch, this.#beyond);
+    for (const row of rows) {
+      estimateCell(cells, row, this.tiers, nowMs, this.#scratch, this.#beyond);
       this.#put(row);
     }
   }
 
-  /** A degraded PoP takes those who are best off there even so, and nobody whom others have no room for. */
-  #limitsNow({ plan }: Group, limits: PopLimits, { demand, ranking }: Omit<Asking, 'kept'>): PopLimits {
-    const beyond = this.#beyond;
-    if (beyond === undefined) return limits;
-    const own = new Float64Array(plan.pops.length);
-    for (let unit = 0; unit < demand.length; unit++) own[ranking(unit)[0]!]! += demand[unit]!;
-    const now = (of: ArrayLike<number>) =>
-      Float64Array.from(of, (limit, place) => (beyond[plan.pops[place]!]! > 0 ? Math.min(limit, own[place]!) : limit));
-    return { soft: now(limits.soft), hard: now(limits.hard) };
-  }
-
-  #asking(group: Group, nowMs: number): Omit<Asking, 'kept'> {
-    const { requests, cells, tiers } = this;
-    const { plan, states, places, costs } = group;
-    const defaults = Uint8Array.from(plan.defaultOrder);
-    const isOwned = (row: number) => row >= 0 && states.owned[row] === 1;
-    return {
-      demand: requests.demand(nowMs),
-      width: plan.pops.length,
-      ranking: (unit: number): Uint8Array => {
-        const row = requests.row[unit]!;
-        if (isOwned(row)) return states.ranking(row);
-        const spot = requests.spot[unit]!;
-        return spot < 0 || places === undefined ? defaults : places.ranking(spot);
-      },
-      costs: (unit: number): Float64Array => {
-        const row = requests.row[unit]!;
-        const spot = requests.spot[unit]!;
-        if (row < 0 && spot >= 0) return places!.costs(spot);
-        if (row < 0) return costs.cost.fill(Number.NaN);
-        estimateCell(cells, row, tiers, nowMs, this.#scratch, this.#beyond);
-        this.#fillCosts(plan, row, costs);
-        return costs.cost;
-      },
-    };
-  }
-
-  #rowFor(unit: number): number {
-    const { requests, cells, input } = this;
-    const known = requests.row[unit]!;
-    if (known >= 0) return known;
-    const { places, spots } = input.ground;
-    const [family, hi, lo] = [requests.family[unit] === 4 ? 4 : 6, requests.hi[unit]!, requests.lo[unit]!] as const;
-    const prefix: Prefix = { family, hi, lo, length: family === 4 ? 24 : 48 };
-    const spot = requests.spot[unit]!;
-    const location = spots.place[spot] ?? -1;
-    const km = input.pops.map((_, pop) => distanceKm(places, location, input.popVectors, pop));
-    const asn = spots.asn[spot] ?? 0;
-    const votes = asn !== 0 && !isLoopback(prefix);
-    cells.add({ prefix, location, km: Float32Array.from(km), votes });
-    this.#placeRows();
-    return requests.row[unit]!;
-  }
-
   /** Tells new rows to what looks them up by place or prefix. */
   #placeRows(): void {
-    const { cells, tiers, requests, input } = this;
+    const { cells, tiers, input } = this;
     const { asn } = input.ground.spots;
     for (let row = tiers.placed; row < cells.count; row++) {
       this.#spots = widened(this.#spots, row + 1);
       const spot = spotOf(input.ground, cells.family[row] === 4 ? 4 : 6, cells.hi[row]!, cells.lo[row]!);
       this.#spots[row] = spot;
       tiers.place(row, cells.location[row]!, asn[spot] ?? 0, cells.votes[row] === 1);
-      const unit = requests.find(cells.family[row] === 4 ? 4 : 6, cells.hi[row]!, cells.lo[row]!);
-      if (unit >= 0) requests.row[unit] = row;
+      this.sharing.placeRow(row);
     }
   }
 
   /** Places in the group's candidates, best first, as the map has them. */
   #ranking(group: Group, row: number): Uint8Array {
     const { fitted, states } = group;
-    const changed = fitted.rows.get(row);
+    const changed = fitted.ranking(row);
     if (changed !== undefined) return changed;
     return states.owned[row] === 1 ? states.ranking(row) : this.#baseRanking(group, row);
   }
@@ -467,10 +353,10 @@ export class SteeringBuild {
     const rows = new Rows(plan.pops.length, under.rows);
     const index = (family: 4 | 6): IntervalIndex => {
       const ground = family === 4 ? under.v4 : under.v6;
-      const changed = fitted.rows;
-      const owned = this.cells.sorted(family).filter((row) => states.owned[row] === 1 || changed.has(row));
+      if (places === undefined) return ground;
+      const owned = this.cells.sorted(family).filter((row) => states.owned[row] === 1 || fitted.has(row));
       const rankings = owned.map((row) =>
-        rows.intern(withTail(changed.get(row)?.slice() ?? states.ranking(row), base.tails)),
+        rows.intern(withTail(fitted.ranking(row)?.slice() ?? states.ranking(row), base.tails)),
       );
       return overlay(ground, this.cells, owned, rankings);
     };
@@ -490,33 +376,6 @@ function placesOf({ ground, popVectors }: BuildInput, plan: GroupPlan, base: Bas
   return new PlaceRankings(ground, plan, popVectors, tiers, base.tails, (place) =>
     base.rows.row(base.rowOfPlace[place]!),
   );
-}
-
-/** The base with the rankings of some cells (rows in address order) laid over it. */
-export function overlay(base: IntervalIndex, cells: Cells, rows: Uint32Array, rankings: Uint32Array): IntervalIndex {
-  if (rows.length === 0) return base;
-  const { family, hi, lo, ranking } = base;
-  const list = new IntervalList(family, hi.length + 2 * rows.length);
-  let at = 0;
-  const length = hi.length;
-  for (let i = 0; i < rows.length; i++) {
-    const cellHi = cells.hi[rows[i]!]!;
-    const cellLo = cells.lo[rows[i]!]!;
-    // Intervals up to the cell. `at` stops at the first one after the cell's start.
-    while (at < length && (hi[at]! < cellHi || (hi[at] === cellHi && (lo[at] ?? 0) <= cellLo))) {
-      if (hi[at] !== cellHi || (lo[at] ?? 0) !== cellLo) list.push(hi[at]!, lo[at] ?? 0, ranking[at]!);
-      at++;
-    }
-    list.push(cellHi, cellLo, rankings[i]!);
-    const nextLo = family === 4 ? 0 : (cellLo + 0x10000) % 0x1_0000_0000;
-    const nextHi = family === 4 ? cellHi + 256 : nextLo === 0 ? cellHi + 1 : cellHi;
-    // Whole cells: no interval begins inside one. After it the base goes on, unless another begins right there.
-    const begins = at < length && hi[at] === nextHi && (lo[at] ?? 0) === nextLo;
-    const goesOn = i + 1 < rows.length && cells.hi[rows[i + 1]!] === nextHi && cells.lo[rows[i + 1]!] === nextLo;
-    if (nextHi <= 0xffffffff && !begins && !goesOn) list.push(nextHi, nextLo, ranking[at - 1]!);
-  }
-  for (; at < length; at++) list.push(hi[at]!, lo[at] ?? 0, ranking[at]!);
-  return list.index();
 }
 
 /** True when both maps rank every address alike. */

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type Asking, assign, fit, type PopLimits } from './capacity.ts';
+import { noPop } from './map.ts';
 
 const pops = 4;
 
@@ -10,8 +11,8 @@ function asks(costs: readonly (readonly number[])[], demand: readonly number[] =
   return {
     demand: Float64Array.from(demand),
     width: costs[0]!.length,
-    ranking: (unit) => rankings[unit]!,
-    costs: (unit) => costs[unit]!,
+    choice: (unit, step) => rankings[unit]![step]!,
+    cost: (unit, pop) => costs[unit]![pop]!,
   };
 }
 
@@ -23,9 +24,9 @@ const anyAsking = fc
   })
   .map((costs) => asks(costs));
 
-function loads({ demand, ranking, width }: Asking, choice: (unit: number) => number): number[] {
+function loads({ demand, choice, width }: Asking, stepOf: (unit: number) => number): number[] {
   const load = new Array<number>(width).fill(0);
-  for (let unit = 0; unit < demand.length; unit++) load[ranking(unit)[choice(unit)]!]! += demand[unit]!;
+  for (let unit = 0; unit < demand.length; unit++) load[choice(unit, stepOf(unit))]! += demand[unit]!;
   return load;
 }
 
@@ -44,7 +45,7 @@ const hardOnly = (hard: readonly number[]): PopLimits => ({ soft: hard, hard });
 /** The same with the rankings that fit. */
 function fitted(asking: Asking, limits: PopLimits): Asking {
   const changed = fit(asking, limits);
-  return { ...asking, ranking: (unit) => changed.get(unit) ?? asking.ranking(unit) };
+  return { ...asking, choice: (unit, step) => changed.get(unit)?.[step] ?? asking.choice(unit, step) };
 }
 
 describe('deferred acceptance', () => {
@@ -65,14 +66,14 @@ describe('deferred acceptance', () => {
         const load = loads(asking, (unit) => steps[unit]!);
         const lossAt = (unit: number, step: number) =>
           step + 1 < pops
-            ? asking.costs(unit)[asking.ranking(unit)[step + 1]!]! - asking.costs(unit)[asking.ranking(unit)[step]!]!
+            ? asking.cost(unit, asking.choice(unit, step + 1)) - asking.cost(unit, asking.choice(unit, step))
             : Number.POSITIVE_INFINITY;
         for (let unit = 0; unit < asking.demand.length; unit++) {
           for (let step = 0; step < steps[unit]!; step++) {
-            const pop = asking.ranking(unit)[step]!;
+            const pop = asking.choice(unit, step);
             expect(load[pop]! + 1).toBeGreaterThan(limits[pop]!);
             for (let other = 0; other < asking.demand.length; other++) {
-              if (asking.ranking(other)[steps[other]!] !== pop) continue;
+              if (asking.choice(other, steps[other]!) !== pop) continue;
               const little = 0.1 * 200 + 5;
               expect(lossAt(other, steps[other]!) + little).toBeGreaterThanOrEqual(lossAt(unit, step));
             }
@@ -127,9 +128,7 @@ describe('deferred acceptance', () => {
     ]);
     const limits = hardOnly([1, 9]);
     expect([...assign(asking, limits)]).toEqual([0, 1]);
-    expect([...assign({ ...asking, kept: (unit) => (unit === 0 ? Uint8Array.of(1, 0) : undefined) }, limits)]).toEqual([
-      1, 0,
-    ]);
+    expect([...assign({ ...asking, kept: (unit, step) => (unit === 0 ? 1 - step : noPop) }, limits)]).toEqual([1, 0]);
   });
 
   test('leaves everything as it is where there is room', () => {
@@ -173,7 +172,7 @@ describe('deferred acceptance', () => {
         for (let lost = 0; lost < pops; lost++) {
           const left = limits.reduce((sum, limit, pop) => sum + (pop === lost ? 0 : limit - first[pop]!), 0);
           if (left < first[lost]!) continue;
-          const load = loads(fits, (unit) => (fits.ranking(unit)[0] === lost ? 1 : 0));
+          const load = loads(fits, (unit) => (fits.choice(unit, 0) === lost ? 1 : 0));
           for (let pop = 0; pop < pops; pop++) if (pop !== lost) expect(load[pop]).toBeLessThanOrEqual(limits[pop]!);
         }
       }),

@@ -14,18 +14,19 @@
  * Pure; demand and limits come in any one unit.
  */
 import { noPop } from './map.ts';
+import { UnitRankings } from './unit-rankings.ts';
 
 export interface Asking {
   /** By unit: what it asks for, requests a second. */
   readonly demand: ArrayLike<number>;
   /** PoPs in each ranking; their numbers are below it. */
   readonly width: number;
-  /** PoPs, best first; valid until the next call. */
-  ranking(unit: number): Uint8Array;
-  /** By PoP, what a request of the unit costs there, milliseconds; NaN: not known. Valid until the next call. */
-  costs(unit: number): ArrayLike<number>;
-  /** Ranking that the last fit gave it, if not its own: who was sent away stays away while it costs little. */
-  kept?(unit: number): Uint8Array | undefined;
+  /** The PoP at a step of its ranking, best first. */
+  choice(unit: number, step: number): number;
+  /** What a request of the unit costs at a PoP, milliseconds; NaN: not known. */
+  cost(unit: number, pop: number): number;
+  /** The same as `choice` by what the last fit gave it, noPop if that was its own: who was sent away stays so while it costs little. */
+  kept?(unit: number, step: number): number;
 }
 
 /** By PoP. */
@@ -97,7 +98,7 @@ class Assignment {
     for (let i = 0; i < count; i++) {
       const unit = this.#unit(i);
       const demand = this.#asking.demand[unit]!;
-      const pop = demand > 0 ? (this.#asking.ranking(unit)[this.#from] ?? noPop) : noPop;
+      const pop = demand > 0 && this.#from < width ? this.#asking.choice(unit, this.#from) : noPop;
       this.#at[i] = pop;
       if (pop !== noPop) this.#load[pop]! += demand;
     }
@@ -109,11 +110,17 @@ class Assignment {
 
   /** For one that nobody has room for: where most of it is free, of where it may go. */
   #roomiest(i: number): number {
-    const ranking = this.#asking.ranking(this.#unit(i));
-    const free = (step: number) => this.#limits.hard[ranking[step]!]! - this.#load[ranking[step]!]!;
+    const unit = this.#unit(i);
     let best = this.#from;
-    for (let step = this.#from + 1; step < ranking.length; step++) if (free(step) > free(best)) best = step;
-    this.#load[ranking[best]!]! += this.#asking.demand[this.#unit(i)]!;
+    let most = Number.NEGATIVE_INFINITY;
+    for (let step = this.#from; step < this.#asking.width; step++) {
+      const pop = this.#asking.choice(unit, step);
+      const free = this.#limits.hard[pop]! - this.#load[pop]!;
+      if (free <= most) continue;
+      most = free;
+      best = step;
+    }
+    this.#load[this.#asking.choice(unit, best)]! += this.#asking.demand[unit]!;
     return best;
   }
 
@@ -125,7 +132,7 @@ class Assignment {
     const unit = this.#unit(i);
     const demand = this.#asking.demand[unit]!;
     const step = this.#steps[i]!;
-    const pop = step < this.#asking.width ? this.#asking.ranking(unit)[step]! : noPop;
+    const pop = step < this.#asking.width ? this.#asking.choice(unit, step) : noPop;
     this.#at[i] = pop;
     if (pop === noPop) {
       this.#left.push(i);
@@ -167,18 +174,17 @@ class Assignment {
     const unit = this.#unit(i);
     if (this.#asking.demand[unit]! > this.#limits.hard[pop]!) return Number.NEGATIVE_INFINITY;
     const step = this.#steps[i]!;
-    const ranking = this.#asking.ranking(unit);
-    const next = step + 1 < this.#asking.width ? ranking[step + 1]! : noPop;
-    const best = ranking[this.#from]!;
+    const next = step + 1 < this.#asking.width ? this.#asking.choice(unit, step + 1) : noPop;
     if (next === noPop) return Number.POSITIVE_INFINITY;
-    const kept = this.#asking.kept?.(unit)?.[this.#from] ?? pop;
-    const costs = this.#asking.costs(unit);
-    const little = Math.max(fitting.lossMs, fitting.lossShare * costs[best]!);
-    const loss = Math.max(0, costs[next]! - costs[pop]!);
+    const nextMs = this.#asking.cost(unit, next);
+    const bestMs = this.#asking.cost(unit, this.#asking.choice(unit, this.#from));
+    const little = Math.max(fitting.lossMs, fitting.lossShare * bestMs);
+    const loss = Math.max(0, nextMs - this.#asking.cost(unit, pop));
     // All that it would have lost then, less what is little: where that is not above zero it may go.
-    const beyond = costs[next]! - costs[best]! - little;
+    const beyond = nextMs - bestMs - little;
     if (Number.isNaN(loss) || Number.isNaN(beyond)) return Number.NEGATIVE_INFINITY;
-    const stays = kept === pop ? 0 : little;
+    const kept = this.#asking.kept?.(unit, this.#from) ?? noPop;
+    const stays = kept === noPop || kept === pop ? 0 : little;
     return beyond - stays <= 0 ? Math.min(0, loss - little - stays) : Math.max(Number.MIN_VALUE, loss - stays);
   }
 }
@@ -242,19 +248,19 @@ class LeastFirst {
  * Rankings that fit: first choices within the limits, and for the loss of any one PoP the second choices of its units
  * within hard limits. Those that differ from the unit's own, by unit.
  */
-export function fit(asking: Asking, limits: PopLimits): Map<number, Uint8Array> {
+export function fit(asking: Asking, limits: PopLimits): UnitRankings {
   const { demand, width } = asking;
-  const fitted = new Map<number, Uint8Array>();
+  const fitted = new UnitRankings(width, demand.length);
   const promote = (unit: number, from: number, to: number): void => {
-    const ranking = fitted.get(unit) ?? asking.ranking(unit).slice();
-    fitted.set(unit, ranking);
+    const ranking = fitted.get(unit) ?? copied(asking, unit, fitted.add(unit));
     const pop = ranking[from]!;
     ranking.copyWithin(to + 1, to, from);
     ranking[to] = pop;
   };
   const steps = assign(asking, limits);
   for (let unit = 0; unit < steps.length; unit++) if (steps[unit]! > 0) promote(unit, steps[unit]!, 0);
-  const after: Asking = { ...asking, demand, width, ranking: (unit) => fitted.get(unit) ?? asking.ranking(unit) };
+  const choice = (unit: number, step: number) => (fitted.has(unit) ? fitted.at(unit, step) : asking.choice(unit, step));
+  const after: Asking = { ...asking, demand, width, choice };
   const { first, load, heirs } = loadsOf(after);
   for (let lost = 0; lost < width; lost++) {
     const room = Float64Array.from(load, (of, pop) => (pop === lost ? 0 : Math.max(0, limits.hard[pop]! - of)));
@@ -264,6 +270,11 @@ export function fit(asking: Asking, limits: PopLimits): Map<number, Uint8Array> 
     for (const [i, unit] of units.entries()) if (next[i]! > 1) promote(unit, next[i]!, 1);
   }
   return fitted;
+}
+
+function copied({ width, choice }: Asking, unit: number, into: Uint8Array): Uint8Array {
+  for (let step = 0; step < width; step++) into[step] = choice(unit, step);
+  return into;
 }
 
 /** Whether rankings fit as they are within hard limits: first choices, and second ones for the loss of any one PoP. */
@@ -281,17 +292,17 @@ export function fits(asking: Asking, { hard }: PopLimits): { readonly first: boo
 }
 
 /** First choices by unit, what each PoP carries, and by lost PoP what each other one then carries more. */
-function loadsOf({ demand, width, ranking }: Asking) {
+function loadsOf({ demand, width, choice }: Asking) {
   const first = new Uint8Array(demand.length).fill(noPop);
   const load = new Float64Array(width);
   const heirs = new Float64Array(width * width);
   for (let unit = 0; unit < demand.length; unit++) {
     const of = demand[unit]!;
     if (of <= 0) continue;
-    const row = ranking(unit);
-    first[unit] = row[0]!;
-    load[row[0]!]! += of;
-    if (width > 1) heirs[row[0]! * width + row[1]!]! += of;
+    const pop = choice(unit, 0);
+    first[unit] = pop;
+    load[pop]! += of;
+    if (width > 1) heirs[pop * width + choice(unit, 1)]! += of;
   }
   return { first, load, heirs };
 }

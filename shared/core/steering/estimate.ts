@@ -11,7 +11,7 @@
  *     5 prior         ⎭ by distance
  */
 import { fade, type QuantileBounds, type Sketch } from '../sketch/sketch.ts';
-import type { Cells, OwnRow } from './cells.ts';
+import type { Cells } from './cells.ts';
 import { type Estimates, estimation, shrunkMedian } from './estimation.ts';
 import { Tier } from './map.ts';
 import type { Belief, Tiers } from './tiers.ts';
@@ -40,6 +40,24 @@ export function beyondOf(cells: Cells, row: number, pop: number, beyond: Beyond 
   return ms === 0 || cells.speaking.has(row * 256 + pop) ? 0 : ms;
 }
 
+/** What the estimates of a measured cell rest on, one cell at a time. */
+class CellGround {
+  belief!: Belief;
+  /** Distances are `km[from + pop]`. */
+  km!: Float32Array;
+  from = 0;
+  line: number | undefined;
+
+  look(cells: Cells, row: number, tiers: Tiers): void {
+    const isDisputed = tiers.isDisputed(row);
+    this.km = isDisputed ? tiers.kmByNearest(cells.ownOf(row)) : cells.km;
+    this.from = isDisputed ? 0 : cells.kmFrom(row);
+    this.belief = tiers.beliefOf(isDisputed ? -1 : tiers.metroOf(row), tiers.asnOf(row));
+    this.line = lineOf(cells, row, tiers, this);
+  }
+}
+const ground = new CellGround();
+
 /** Estimates of a measured cell into `out`. */
 export function estimateCell(
   cells: Cells,
@@ -49,30 +67,76 @@ export function estimateCell(
   out: Estimates,
   beyond?: Beyond,
 ): void {
-  const { pops } = cells;
-  const own = cells.ownOf(row);
-  const isDisputed = tiers.isDisputed(row);
-  const km = isDisputed ? tiers.kmByNearest(own) : cells.km;
-  const from = isDisputed ? 0 : cells.kmFrom(row);
-  const belief = tiers.beliefOf(isDisputed ? -1 : tiers.metroOf(row), tiers.asnOf(row));
-  const line = lineOf(own, tiers, belief, km, from);
-  for (let pop = 0; pop < pops; pop++) {
-    tiers.estimate(belief, km[from + pop]!, pop, line, out);
-    const samples = own.n[pop]! > 0 ? own.n[pop]! * fade(own.last[pop]!, nowMs) : 0;
+  const { pops, entryKind, entryPop, p25, low, high } = cells;
+  ground.look(cells, row, tiers);
+  const { belief, km, from, line } = ground;
+  for (let pop = 0; pop < pops; pop++) tiers.estimate(belief, km[from + pop]!, pop, line, out);
+  const kind = cells.kind[row]!;
+  const end = cells.first[row]! + cells.entries[row]!;
+  for (let at = cells.first[row]!; at < end; at++) {
+    if (entryKind[at] !== kind) continue;
+    const pop = entryPop[at]!;
+    const samples = samplesAt(cells, at, nowMs);
     out.n[pop] = samples;
-    // Faded to nothing: what is left says no more than the coarser tiers.
-    if (samples >= 0.5) blend(out, pop, samples, own.p25[pop]!, own.low[pop]!, own.high[pop]!);
-    raise(out, pop, beyondOf(cells, row, pop, beyond));
+    if (samples >= leastN) blend(out, pop, samples, p25[at]!, low[at]!, high[at]!);
+  }
+  if (beyond === undefined) return;
+  for (let pop = 0; pop < pops; pop++) raise(out, pop, beyondOf(cells, row, pop, beyond));
+}
+
+/** The round trips alone of `estimateCell`, to some PoPs of one cell after the other. */
+export class CellTimes {
+  readonly #cells: Cells;
+  readonly #tiers: Tiers;
+  readonly #ground = new CellGround();
+  #row = -1;
+
+  constructor(cells: Cells, tiers: Tiers) {
+    this.#cells = cells;
+    this.#tiers = tiers;
+  }
+
+  /** Something changed of cells or of what is believed. */
+  clear(): void {
+    this.#row = -1;
+  }
+
+  ms(row: number, pop: number, nowMs: number, beyond: Beyond | undefined): number {
+    const cells = this.#cells;
+    const own = this.#ground;
+    if (this.#row !== row) own.look(cells, row, this.#tiers);
+    this.#row = row;
+    const believed = Math.fround(this.#tiers.estimateMs(own.belief, own.km[own.from + pop]!, pop, own.line));
+    const kind = cells.kind[row]!;
+    const end = cells.first[row]! + cells.entries[row]!;
+    let ms = believed;
+    for (let at = cells.first[row]!; at < end; at++) {
+      if (cells.entryKind[at] !== kind || cells.entryPop[at] !== pop) continue;
+      const samples = samplesAt(cells, at, nowMs);
+      if (samples >= leastN) ms = Math.fround(blended(samples, cells.p25[at]!, believed));
+    }
+    return beyond === undefined ? ms : Math.fround(ms + beyondOf(cells, row, pop, beyond));
   }
 }
 
+/** Faded to less, what is left says no more than the coarser tiers. */
+const leastN = 0.5;
+
+function samplesAt({ n, last }: Cells, at: number, nowMs: number): number {
+  return n[at]! > 0 ? n[at]! * fade(last[at]!, nowMs) : 0;
+}
+
 /** What a cell's round trips to all PoPs have in common beyond what is believed of its place. Undefined below two PoPs. */
-function lineOf({ n, p25 }: OwnRow, tiers: Tiers, belief: Belief, km: Float32Array, from: number): number | undefined {
+function lineOf(cells: Cells, row: number, tiers: Tiers, { belief, km, from }: CellGround): number | undefined {
+  const { entryKind, entryPop, n, p25 } = cells;
+  const kind = cells.kind[row]!;
+  const end = cells.first[row]! + cells.entries[row]!;
   let count = 0;
-  for (let pop = 0; pop < n.length; pop++) {
-    if (Math.round(n[pop]!) < estimation.voteN) continue;
+  for (let at = cells.first[row]!; at < end; at++) {
+    if (entryKind[at] !== kind || Math.round(n[at]!) < estimation.voteN) continue;
+    const pop = entryPop[at]!;
     const believedMs = tiers.expectedMs(km[from + pop]!, belief.ms[pop]!);
-    if (!Number.isNaN(believedMs)) differences[count++] = p25[pop]! - believedMs;
+    if (!Number.isNaN(believedMs)) differences[count++] = p25[at]! - believedMs;
   }
   return count < 2 ? undefined : shrunkMedian(differences, count);
 }
@@ -106,7 +170,7 @@ function raise(out: Estimates, pop: number, ms: number): void {
 /** Takes a cell's own evidence into the estimate. A bound that few samples cannot give is drawn from the coarser one. */
 function blend(out: Estimates, pop: number, n: number, ms: number, lowMs: number, highMs: number): void {
   const parent = out.ms[pop]!;
-  const theta = Number.isNaN(parent) ? ms : (n * ms + estimation.shrinkage * parent) / (n + estimation.shrinkage);
+  const theta = blended(n, ms, parent);
   // p25 of few samples: how far below it the true one may lie falls with their number. One alone may be a stray.
   const below = ms - (estimation.fewMs + estimation.fewShare * ms) / Math.sqrt(Math.max(1, n));
   const fewLow = Math.max(0, n < 1.5 && !Number.isNaN(parent) ? Math.min(below, out.lowMs[pop]!) : below);
@@ -114,4 +178,8 @@ function blend(out: Estimates, pop: number, n: number, ms: number, lowMs: number
   out.lowMs[pop] = Math.min(theta, lowMs > 0 ? lowMs : fewLow);
   out.highMs[pop] = Math.max(theta, highMs < Number.POSITIVE_INFINITY ? highMs : Math.max(ms, out.highMs[pop]!));
   out.tier[pop] = Tier.prefix;
+}
+
+function blended(n: number, ms: number, parentMs: number): number {
+  return Number.isNaN(parentMs) ? ms : (n * ms + estimation.shrinkage * parentMs) / (n + estimation.shrinkage);
 }

@@ -5,6 +5,7 @@
 import type { HealthState } from '../health.ts';
 import type { liveStateNames } from '../live.ts';
 import type { evidenceNames, ttlCauseNames } from './decide.ts';
+import type { GuardName } from './guards.ts';
 import type { tierNames } from './map.ts';
 
 export interface PopExplanation {
@@ -27,6 +28,8 @@ export interface PopExplanation {
   readonly vips: readonly string[];
   /** From the map's own cell, or asked of the mapper; absent when neither knows. Milliseconds. */
   readonly estimate?: PopEstimate;
+  /** The guard that keeps it from being first for the client's prefix, as the mapper has it now. */
+  readonly guard?: GuardName;
   /** How its state is known; absent where nobody checked yet, and in a DNS answer. */
   readonly health?: HealthExplanation;
   /** The same of the service there, where it has a check of its own. */
@@ -106,7 +109,15 @@ export interface PopEstimate {
   readonly costMs?: number;
 }
 
-export interface Explanation {
+/** What does not fit the place that GeoIP gives a client. */
+export interface Doubts {
+  /** Edges timed it faster than its place allows: what GeoIP says of it counts for nothing. */
+  readonly isDisputed?: boolean;
+  /** By PoP id: what clients timed faster than their place allows. It counts for nothing. */
+  readonly quarantined?: Readonly<Record<string, Quarantined>>;
+}
+
+export interface Explanation extends Doubts {
   /** The time that is explained. */
   readonly atMs: number;
   /** The dns node that answers, or answered, so. */
@@ -159,16 +170,14 @@ export interface Explanation {
 }
 
 /** The mapper's answer to GET /evidence?client=: what it believes of a client, by PoP id. */
-export interface Evidence {
+export interface Evidence extends Doubts {
   readonly client: string;
   readonly prefix: string;
   readonly place: string;
   readonly asn?: number;
   readonly estimates: Readonly<Record<string, PopEstimate>>;
-  /** Edges timed it faster than its place allows: what GeoIP says of it counts for nothing. */
-  readonly isDisputed?: boolean;
-  /** By PoP id: what clients timed faster than their place allows. It counts for nothing. */
-  readonly quarantined?: Readonly<Record<string, Quarantined>>;
+  /** By PoP id, when a service is named: what keeps it from being first. */
+  readonly guards?: Readonly<Record<string, GuardName>>;
 }
 
 export interface Quarantined {
@@ -190,7 +199,16 @@ export function withEvidence(decision: Explanation, believed: Evidence | undefin
   const pops = decision.pops.map((pop): PopExplanation => {
     const other = believed.estimates[pop.pop];
     const estimate: PopEstimate | undefined = pop.estimate ? { ...other, ...pop.estimate } : other;
-    return estimate ? { ...pop, estimate } : pop;
+    const guard = believed.guards?.[pop.pop];
+    return { ...pop, ...(estimate && { estimate }), ...(guard && { guard }) };
   });
-  return { ...decision, pops, place: believed.place, ...asn };
+  const { isDisputed, quarantined } = believed;
+  const doubts = { ...(isDisputed && { isDisputed }), ...(quarantined && { quarantined }) };
+  return { ...decision, pops, place: believed.place, ...asn, ...doubts };
 }
+
+/** What a guard means, in the words of both who show it. */
+export const guardTexts: Readonly<Record<GuardName, string>> = {
+  slow: 'not first: every fourth request takes more than 1.5 times as long as elsewhere, as 20 prefixes say',
+  unreachable: 'not first: less than 95% of its network reach it',
+};

@@ -27,7 +27,7 @@ const cells = Array.from({ length: 10 }, (_, i) => `10.0.${i}.0/24`);
 const ask = (build: ReturnType<typeof world>, perSecond: number) => {
   for (const text of cells) {
     const { family, hi, lo } = prefix(text);
-    build.setRequests(family, hi, lo, perSecond);
+    build.sharing.setRequests(family, hi, lo, perSecond);
   }
 };
 const at = (map: SteeringMap, pop: number) => cells.filter((text) => firstOf(map, text) === pop).length;
@@ -88,10 +88,10 @@ describe('a build', () => {
     ask(build, 6);
     expect(at(build.build(nowMs, true), lon)).toBe(10);
     // Told 120, which is twice the average: 8 of 12 a second each fit.
-    build.overloaded(new Map([[lon, 120]]), nowMs + 15_000);
+    build.sharing.overloaded(new Map([[lon, 120]]), nowMs + 15_000);
     expect(at(build.build(nowMs + 15_000), lon)).toBe(8);
     // Those who left are still counted there for a while.
-    build.overloaded(new Map([[lon, 110]]), nowMs + 30_000);
+    build.sharing.overloaded(new Map([[lon, 110]]), nowMs + 30_000);
     expect(at(build.build(nowMs + 30_000), lon)).toBe(8);
     expect(at(build.build(nowMs + 40 * 60_000), lon)).toBe(10);
   });

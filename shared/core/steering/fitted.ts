@@ -4,63 +4,77 @@
  * moves nobody to and fro.
  */
 import { type Asking, fit, fits, fitting, type PopLimits } from './capacity.ts';
-
-interface Changed {
-  /** What it was before, and is now. */
-  readonly own: Uint8Array;
-  readonly ranking: Uint8Array;
-}
+import { widened } from './cell-index.ts';
+import { noPop } from './map.ts';
+import { UnitRankings } from './unit-rankings.ts';
 
 export class Fitted {
-  /** By cell row: places in the group's candidates, best first. */
-  rows: ReadonlyMap<number, Uint8Array> = new Map();
-  /** By unit. */
-  #changed = new Map<number, Changed>();
+  #changed = new UnitRankings(0, 0);
+  /** By unit, of those that are changed: first and second choice of its own then. */
+  #own = new Uint8Array(0);
+  /** Unit + 1 by cell row, 0: none. */
+  #unitOf = new Uint32Array(0);
   #atMs = Number.NEGATIVE_INFINITY;
 
-  /** Rows whose ranking is another than before; `rowFor` gives units a row that have none. */
+  /** Cells that are changed. */
+  get size(): number {
+    return this.#changed.size;
+  }
+
+  has(row: number): boolean {
+    return row < this.#unitOf.length && this.#changed.has(this.#unitOf[row]! - 1);
+  }
+
+  /** Of a cell that is changed: places in the group's candidates, best first. A view, valid until the next update. */
+  ranking(row: number): Uint8Array | undefined {
+    return this.has(row) ? this.#changed.get(this.#unitOf[row]! - 1) : undefined;
+  }
+
+  /** Rows whose ranking may be another than before; `rowFor` gives units a row that have none. */
   update(
     asking: Omit<Asking, 'kept'>,
     limits: PopLimits,
     nowMs: number,
     rowFor: (unit: number) => number,
   ): Set<number> {
-    for (const [unit, { own }] of this.#changed) {
-      if (!startsAlike(own, asking.ranking(unit))) this.#changed.delete(unit);
-    }
     const kept = this.#changed;
-    const held: Asking = { ...asking, ranking: (unit) => kept.get(unit)?.ranking ?? asking.ranking(unit) };
-    const { first, second } = fits(held, limits);
-    if (!first || nowMs - this.#atMs >= (second ? fitting.keepMs : fitting.secondMs)) {
-      this.#atMs = nowMs;
-      const less = { soft: scaled(limits.soft), hard: scaled(limits.hard) };
-      const fitted = fit({ ...asking, kept: (unit) => kept.get(unit)?.ranking }, less);
-      this.#changed = new Map();
-      for (const [unit, ranking] of fitted) {
-        this.#changed.set(unit, { own: asking.ranking(unit).slice(), ranking });
-      }
-    }
-    return this.#put(rowFor);
+    const news = new Set<number>();
+    kept.forEach((unit) => {
+      const [first, second] = [this.#own[2 * unit], this.#own[2 * unit + 1]];
+      if (first === asking.choice(unit, 0) && (asking.width < 2 || second === asking.choice(unit, 1))) return;
+      kept.drop(unit);
+      news.add(rowFor(unit));
+    });
+    const choice = (unit: number, step: number) => (kept.has(unit) ? kept.at(unit, step) : asking.choice(unit, step));
+    const { first, second } = fits({ ...asking, choice }, limits);
+    if (first && nowMs - this.#atMs < (second ? fitting.keepMs : fitting.secondMs)) return news;
+    this.#atMs = nowMs;
+    const less = { soft: scaled(limits.soft), hard: scaled(limits.hard) };
+    const wasAt = (unit: number, step: number) => (kept.has(unit) ? kept.at(unit, step) : noPop);
+    const fitted = fit({ ...asking, kept: wasAt }, less);
+    this.#changed = fitted;
+    fitted.forEach((unit) => {
+      const row = rowFor(unit);
+      if (!isSame(kept.get(unit), fitted.get(unit)!)) news.add(row);
+      this.#note(unit, row, asking);
+    });
+    kept.forEach((unit) => {
+      if (!fitted.has(unit)) news.add(rowFor(unit));
+    });
+    return news;
   }
 
-  #put(rowFor: (unit: number) => number): Set<number> {
-    const rows = new Map<number, Uint8Array>();
-    for (const [unit, { ranking }] of this.#changed) rows.set(rowFor(unit), ranking);
-    const news = new Set<number>();
-    for (const [row, ranking] of rows) if (!isSame(this.rows.get(row), ranking)) news.add(row);
-    for (const row of this.rows.keys()) if (!rows.has(row)) news.add(row);
-    this.rows = rows;
-    return news;
+  #note(unit: number, row: number, asking: Omit<Asking, 'kept'>): void {
+    this.#own = widened(this.#own, 2 * unit + 2);
+    this.#own[2 * unit] = asking.choice(unit, 0);
+    if (asking.width > 1) this.#own[2 * unit + 1] = asking.choice(unit, 1);
+    this.#unitOf = widened(this.#unitOf, row + 1);
+    this.#unitOf[row] = unit + 1;
   }
 }
 
 function scaled(limits: ArrayLike<number>): Float64Array {
   return Float64Array.from(limits, (limit) => fitting.share * limit);
-}
-
-/** The same first and second choice. */
-function startsAlike(a: Uint8Array, b: Uint8Array): boolean {
-  return a[0] === b[0] && a[1] === b[1];
 }
 
 function isSame(a: Uint8Array | undefined, b: Uint8Array): boolean {

@@ -200,6 +200,15 @@ describe('guardrails and exemptions', () => {
     expect(tooLate.reasons.map(({ guard }) => guard)).toEqual(['too-much']);
   });
 
+  test('no PoP is too full for some that come while as many leave it', () => {
+    const before = judgedMap(cells(100, (at) => (at < 20 ? toIad : {})));
+    // Ten go each way; those that leave Virginia are measured for the first time.
+    const first = judgedMap(cells(100, (at) => ({ ...(at < 20 ? toIad : {}), n: at < 20 ? 0 : 30 })));
+    const after = judgedMap(cells(100, (at) => (at >= 20 && at < 40 ? toIad : {})));
+    const full = popsNow({ lon: { requestsPerSecond: 700 }, iad: { requestsPerSecond: 940 } });
+    for (const one of [before, first]) expect(judge(one, after, { pops: full }).reasons).toEqual([]);
+  });
+
   test('an evacuation goes while the rest of the same build is held', () => {
     const where = (at: number) => (at < 60 ? { ranking: ['sin', 'lon', 'iad', 'fra'] } : {});
     const before = judgedMap(cells(100, where));

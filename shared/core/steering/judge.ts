@@ -2,7 +2,8 @@
  * Whether a map that was built goes into service, and how much of it now. The map in service and the new one are scored
  * with the same live state, the same demand, and raw samples that the build did not read.
  *
- *     moves ─┬─ exempt          off a PoP that is gone, closed, over its hard limit or degraded: now, as far as receivers have room
+ *     moves ─┬─ exempt          off a PoP that is gone, closed, over its hard limit or degraded, or that the cell's network does not
+ *            │                  reach: now, as far as receivers have room
  *            ├─ first           the cell has no estimate of its own in service: in stages, by a budget of their own
  *            └─ discretionary   in stages, unless all of them are held
  *
@@ -19,6 +20,7 @@ import { limits } from '../limits.ts';
 import { bucketMax, bucketMin, bucketMs, bucketOf } from '../sketch/buckets.ts';
 import type { QuantileBounds } from '../sketch/sketch.ts';
 import { estimation } from './estimation.ts';
+import type { GuardName } from './guards.ts';
 import type { CellTable, SteeringMap } from './map.ts';
 import { cellEntry, Tier } from './map.ts';
 import { type Compared, compareMaps, isSteered, type JudgedCells, type Unit, withRankingsOf } from './moves.ts';
@@ -61,6 +63,8 @@ export interface JudgeInput {
   readonly totalDemand?: number;
   /** Looks raw samples of some cells (1 in `wanted`) up. */
   readonly raw?: (cells: JudgedCells, wanted: Uint8Array) => RawLookup;
+  /** What keeps a PoP (id) from being first for a cell. */
+  readonly guardOf?: (family: Family, hi: number, lo: number, key: string, pop: string) => GuardName | undefined;
   /** What an operator rolled back to, until they release it. */
   readonly rolledBack?: { readonly version: string; readonly untilMs: number } | undefined;
   /** An operator let pass what is held, but for PoPs over their hard limit. */
@@ -96,6 +100,8 @@ interface Move extends Went, Candidate {
   /** Its number. */
   readonly move: number;
   readonly kind: 'exempt' | 'first' | 'discretionary';
+  /** Away from where a guard keeps the cell from: what p25 says speaks against no guard. */
+  readonly isGuarded: boolean;
   /** To a PoP that was closed, degraded or too full lately: what left it comes back. */
   readonly isBack: boolean;
 }
@@ -141,17 +147,16 @@ export class Judge {
       (unit) => this.#waiting.has(nameOf(unit, cells)),
       (pop) => nowMs - (this.#leftAtMs.get(pop) ?? Number.NEGATIVE_INFINITY) < limits.publish.backMs,
     );
-    const { worse, reasons } = scene.guards(moves);
     const of = (kind: Move['kind']) =>
-      moves
-        .filter((one) => one.kind === kind && !worse.has(one))
-        .sort((a, b) => gainOf(b) - gainOf(a) || a.cell - b.cell);
+      moves.filter((one) => one.kind === kind).sort((a, b) => gainOf(b) - gainOf(a) || a.cell - b.cell);
     const gone = new Set<Move>(of('exempt').filter((one) => one.fits()));
+    const { worse, reasons } = scene.guards(moves);
+    const better = (one: Move) => !worse.has(one);
     if (!reasons.some(({ guard }) => guard === 'rolled-back')) {
-      for (const one of this.#first.admit(of('first'), nowMs)) gone.add(one);
+      for (const one of this.#first.admit(of('first').filter(better), nowMs)) gone.add(one);
     }
     if (reasons.length === 0) {
-      for (const one of this.#discretionary.admit(of('discretionary'), nowMs)) gone.add(one);
+      for (const one of this.#discretionary.admit(of('discretionary').filter(better), nowMs)) gone.add(one);
     }
     this.#waiting = new Set(
       moves.flatMap((one) => (one.kind === 'first' && !gone.has(one) ? [nameOf(one, cells)] : [])),
@@ -272,16 +277,17 @@ class Scene {
 
   /** `waits`: it was a first estimate, and still is. */
   moves(waits: (unit: Unit & { readonly key: string }) => boolean, isBack: (pop: string) => boolean): Move[] {
-    const { after, pops, hard } = this.#input;
+    const { after, pops, hard, guardOf } = this.#input;
     return this.#compared.moves.map((unit, move) => {
       const { key } = after.groups[unit.group]!;
       const share = this.#demand[unit.cell]! / this.#total;
-      const isExempt = mustLeave(pops.get(unit.from), hard);
+      const { hi, lo, count4 } = this.#compared.cells;
+      const cell = { family: unit.cell < count4 ? 4 : 6, hi: hi[unit.cell]!, lo: lo[unit.cell]! } as const;
+      const guard = guardOf?.(cell.family, cell.hi, cell.lo, key, unit.from);
+      const isExempt = mustLeave(pops.get(unit.from), hard) || guard === 'unreachable';
       const isFirst = this.#isFirst(unit) || waits({ ...unit, key });
       const kind = isExempt ? 'exempt' : isFirst ? 'first' : 'discretionary';
       const gainMs = this.#gain(after.cells, this.#compared.cells.after[unit.cell]!, after.pops, key, unit);
-      const { hi, lo, count4 } = this.#compared.cells;
-      const cell = { family: unit.cell < count4 ? 4 : 6, hi: hi[unit.cell]!, lo: lo[unit.cell]! } as const;
       return {
         ...unit,
         ...cell,
@@ -290,6 +296,7 @@ class Scene {
         share,
         gainMs,
         kind,
+        isGuarded: guard !== undefined,
         isBack: isBack(unit.to),
         fits: () => this.#takeRoom(unit, share),
       };
@@ -339,11 +346,11 @@ class Scene {
     if (taken !== undefined) loads.set(to, taken + rate);
   }
 
-  /** Single moves that raw samples speak against, but for exempt ones, and why all discretionary ones are held. */
+  /** Once exempt ones are let go: single moves that raw samples speak against, and why all discretionary ones are held. */
   guards(moves: readonly Move[]): { worse: Set<Move>; reasons: Reason[] } {
     const reasons: Reason[] = [];
     const others = moves.filter(({ kind }) => kind === 'discretionary');
-    const worse = new Set(moves.filter((one) => one.kind !== 'exempt' && this.#isWorse(one)));
+    const worse = new Set(moves.filter((one) => one.kind !== 'exempt' && !one.isGuarded && this.#isWorse(one)));
     const rolled = rolledBackReason(this.#input);
     if (rolled !== undefined) reasons.push(rolled);
     if (this.#input.isReleased !== true) {
@@ -352,7 +359,7 @@ class Scene {
       const bad = worseReason(new Set(others.filter((one) => worse.has(one))), others);
       if (bad !== undefined) reasons.push(bad);
     }
-    reasons.push(...this.#overHard(others));
+    reasons.push(...this.#overHard(moves));
     return { worse, reasons };
   }
 
@@ -365,14 +372,16 @@ class Scene {
     return worseMs > limits.publish.worseMs && surelyMs > 0;
   }
 
-  /** As if all went at once. */
-  #overHard(others: readonly Move[]): Reason[] {
+  /** As if all the others went at once: one that leaves makes room for one that comes, of whatever kind they are. */
+  #overHard(moves: readonly Move[]): Reason[] {
     const { pops, hard } = this.#input;
-    const after = new Map(this.#loadBefore);
-    for (const { fromNow, toNow, share } of others) this.#shift(after, fromNow, toNow, share * this.#allLoad);
+    const after = new Map(this.#load);
+    for (const { kind, fromNow, toNow, share } of moves) {
+      if (kind !== 'exempt') this.#shift(after, fromNow, toNow, share * this.#allLoad);
+    }
     return [...after].flatMap(([id, load]) => {
       const { capacity } = pops.get(id)!;
-      const before = this.#loadBefore.get(id)!;
+      const before = Math.max(this.#load.get(id)!, this.#loadBefore.get(id)!);
       if (load <= hard * capacity || load <= before * 1.001) return [];
       const text = `${id} would carry ${percent(load / capacity)} of its capacity; its hard limit is ${percent(hard)}`;
       return [{ guard: 'over-hard' as const, text }];

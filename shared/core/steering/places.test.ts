@@ -69,6 +69,32 @@ describe('rankings of places', () => {
     expect(order(50, Number.POSITIVE_INFINITY)).toEqual([0, 1]);
   });
 
+  test('leave what became slow for one that is surely better, past one of which little is known', () => {
+    const ranking = Uint8Array.of(0, 1, 2);
+    arrange(ranking, Float64Array.of(131, 84, 73), 0, Float64Array.of(1, 40, 3));
+    expect([...ranking]).toEqual([2, 0, 1]);
+  });
+
+  test('keep no first choice that another gains on for sure', () => {
+    const known = fc.record({
+      costs: fc.array(fc.integer({ min: 5, max: 300 }), { minLength: 6, maxLength: 6 }),
+      slack: fc.array(fc.integer({ min: 0, max: 60 }), { minLength: 6, maxLength: 6 }),
+      ranking: fc.shuffledSubarray([0, 1, 2, 3, 4, 5], { minLength: 6 }),
+    });
+    fc.assert(
+      fc.property(known, ({ costs, slack, ranking }) => {
+        const row = Uint8Array.from(ranking);
+        arrange(row, Float64Array.from(costs), ranking[0]!, Float64Array.from(slack));
+        const first = row[0]!;
+        for (const pop of row) {
+          const gain = costs[first]! - costs[pop]! - (pop === first ? 0 : slack[first]! + slack[pop]!);
+          expect(gain).toBeLessThanOrEqual(Math.max(5, 0.1 * costs[first]!));
+        }
+        expect([...row].sort()).toEqual([0, 1, 2, 3, 4, 5]);
+      }),
+    );
+  });
+
   test('go back to the nearest PoP only when what one cell says cannot be why', () => {
     const back = (slack: number) => {
       const ranking = Uint8Array.of(1, 0);

@@ -99,6 +99,11 @@ export class PlaceRankings {
     return changed;
   }
 
+  /** The place in the group's candidates at a step of a spot's ranking. */
+  at(spot: number, step: number): number {
+    return this.#rankings[this.#seatOfSpot[spot]! * this.#width + step]!;
+  }
+
   /** Places in the group's candidates, best first. */
   ranking(spot: number): Uint8Array {
     return this.#row(this.#seatOfSpot[spot]!);
@@ -128,11 +133,11 @@ export class PlaceRankings {
     return this.#index;
   }
 
-  /** What a request from there costs by place in the group's candidates, milliseconds; valid until the next call. */
-  costs(spot: number): Float64Array {
+  /** What a request from there to a place in the group's candidates costs, milliseconds. */
+  cost(spot: number, at: number): number {
     const { place, asn } = this.#ground.spots;
     this.#fillCosts(place[spot]!, asn[spot]!);
-    return this.#costs;
+    return this.#costs[at]!;
   }
 
   #fillCosts(place: number, asn: number): void {
@@ -210,15 +215,17 @@ export function arrange(ranking: Uint8Array, costs: Float64Array, nearest: numbe
   const first = ranking[0]!;
   const loss = costs[first]! - costs[nearest]!;
   if (first !== nearest && loss >= slackOf(first, nearest)) moveUp(ranking, ranking.indexOf(nearest), 0);
-  for (let end = 1; end < ranking.length; end++) {
-    const own = ranking[end]!;
+  const beats = (own: number, above: number) =>
+    beyondMargin(costs[above]! - costs[own]! - slackOf(above, own), costs[above]!);
+  // One between, of which little is known, protects no first choice.
+  for (let at = 1; at < ranking.length; at++) {
+    if (!beats(ranking[at]!, ranking[0]!)) continue;
+    moveUp(ranking, at, 0);
+    at = 0;
+  }
+  for (let end = 2; end < ranking.length; end++) {
     let at = end;
-    while (at > 0) {
-      const above = ranking[at - 1]!;
-      const gain = costs[above]! - costs[own]!;
-      if (!beyondMargin(gain - slackOf(above, own), costs[above]!)) break;
-      at--;
-    }
+    while (at > 1 && beats(ranking[end]!, ranking[at - 1]!)) at--;
     moveUp(ranking, end, at);
   }
 }

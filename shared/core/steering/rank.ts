@@ -80,6 +80,11 @@ export class RankStates {
     this.#samples = widened(this.#samples, count);
   }
 
+  /** The place at a step of the ranking of a cell that is owned. */
+  at(row: number, step: number): number {
+    return this.#ranking[row * this.width + step]!;
+  }
+
   /** A view; valid while the cell is owned and until the next `reserve`. */
   ranking(row: number): Uint8Array {
     return this.#ranking.subarray(row * this.width, (row + 1) * this.width);

@@ -211,6 +211,12 @@ export class Tiers {
     return Math.fround(Math.max(this.#prior.floorMs(km), this.#prior.expectedMs(km) + residualMs));
   }
 
+  /** The round trip alone of `estimate`. */
+  estimateMs(belief: Belief, km: number, pop: number, lineMs: number | undefined): number {
+    if (Number.isNaN(km)) return Number.NaN;
+    return Math.max(this.#prior.floorMs(km), this.#prior.expectedMs(km) + belief.ms[pop]! + (lineMs ?? 0));
+  }
+
   /** What is believed of one way into `out[pop]`. `lineMs` undefined: the line is not known. */
   estimate(belief: Belief, km: number, pop: number, lineMs: number | undefined, out: Estimates): void {
     out.n[pop] = 0;
@@ -224,7 +230,7 @@ export class Tiers {
     const basis = belief.basis[pop]!;
     const residual = belief.ms[pop]!;
     const floor = this.#prior.floorMs(km);
-    const ms = Math.max(floor, this.#prior.expectedMs(km) + residual + (lineMs ?? 0));
+    const ms = this.estimateMs(belief, km, pop, lineMs);
     const bin = this.errors.bin(basis, lineMs !== undefined, ms);
     const low = this.errors.low[bin]!;
     const high = this.errors.high[bin]!;
