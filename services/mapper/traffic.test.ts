@@ -17,6 +17,15 @@ test('what is asked steadily is the rate, from the first half minute on', () => 
   expect(traffic.rate(4, 0, 0, nowMs + 3_000_000)).toBe(0);
 });
 
+test('is no less while nobody has told of the time since, and falls where others go on to ask', () => {
+  const traffic = new Traffic();
+  const other = parseAddress('198.51.100.7')!;
+  for (let i = 1; i <= 2; i++) for (const one of [client, other]) traffic.add(one, 60, 30, nowMs + 30_000 * i);
+  expect(traffic.rate(family, hi, lo, nowMs + 89_000)).toBeCloseTo(2, 2);
+  for (let i = 3; i <= 4; i++) traffic.add(other, 60, 30, nowMs + 30_000 * i);
+  expect(traffic.rate(family, hi, lo, nowMs + 120_000)).toBeCloseTo(1, 2);
+});
+
 test('an hour moves an average of days a little, and half of it is gone a day later', () => {
   const traffic = new Traffic();
   for (let i = 0; i < 10 * 24; i++) traffic.add(client, 3_600, 3_600, nowMs + i * 3_600_000);
@@ -24,6 +33,7 @@ test('an hour moves an average of days a little, and half of it is gone a day la
   const usual = traffic.rate(family, hi, lo, atMs);
   traffic.add(client, 10 * 3_600, 3_600, atMs);
   expect(traffic.rate(family, hi, lo, atMs)).toBeLessThan(1.4 * usual);
+  traffic.add(parseAddress('198.51.100.7')!, 1, dayMs / 1000, atMs + dayMs);
   expect(traffic.rate(family, hi, lo, atMs + dayMs)).toBeLessThan(0.75 * usual);
 });
 

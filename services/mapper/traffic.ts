@@ -19,6 +19,8 @@ export class Traffic {
   #total = 0;
   #zeroMs = 0;
   #beganMs: number | undefined;
+  /** What was told is of until then. */
+  #toldMs = 0;
 
   get cells(): number {
     return this.#index.count;
@@ -31,6 +33,7 @@ export class Traffic {
       this.#beganMs = atMs - 1000 * seconds;
       this.#zeroMs = atMs;
     }
+    this.#toldMs = Math.max(this.#toldMs, atMs);
     const weighted = requests * this.#weight(atMs);
     let number = this.#index.find(family, hi, lo);
     if (number < 0) {
@@ -42,7 +45,7 @@ export class Traffic {
     this.#total += weighted;
   }
 
-  /** Requests a second of a cell; 0 when it never asked. */
+  /** Requests a second of a cell; 0 when it never asked. As of what was told last, or of an earlier time. */
   rate(family: Family, hi: number, lo: number, nowMs: number): number {
     const number = this.#index.find(family, hi, lo);
     return number < 0 ? 0 : this.#rateOf(this.#sum[number]!, nowMs);
@@ -61,9 +64,11 @@ export class Traffic {
 
   #rateOf(sum: number, nowMs: number): number {
     if (this.#beganMs === undefined) return 0;
-    const octaves = Math.max(0, nowMs - this.#beganMs) / halfLifeMs;
+    // Of the time since nothing was told: it is no time without requests.
+    const untilMs = Math.min(nowMs, this.#toldMs);
+    const octaves = Math.max(0, untilMs - this.#beganMs) / halfLifeMs;
     const seconds = (halfLifeMs / 1000 / Math.LN2) * (1 - 2 ** -octaves);
-    return seconds === 0 ? 0 : (sum * 2 ** ((this.#zeroMs - nowMs) / halfLifeMs)) / seconds;
+    return seconds === 0 ? 0 : (sum * 2 ** ((this.#zeroMs - untilMs) / halfLifeMs)) / seconds;
   }
 
   #weight(atMs: number): number {

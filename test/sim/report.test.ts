@@ -1,6 +1,6 @@
 import { seededRng } from '@ufes/core/seeded.ts';
 import { describe, expect, test } from 'vitest';
-import { secondsUntil } from './modes/events.ts';
+import { secondsOver, secondsUntil } from './modes/events.ts';
 import { plotCdf, plotSeries } from './plot.ts';
 import { atLeast, atMost, mean, pairedBootstrap, quantile, summarise, table } from './report.ts';
 
@@ -66,9 +66,22 @@ describe('the paired bootstrap', () => {
 });
 
 test('evacuation lasts until no more than the share is ever left again', () => {
-  const ticks = [1, 1, 0.5, 0.04, 0.06, 0.05, 0].map((left, i) => ({ seconds: i - 1, left, loads: [] }));
+  const ticks = [1, 1, 0.5, 0.04, 0.06, 0.05, 0].map((left, i) => ({
+    seconds: i - 1,
+    left,
+    leftOnTime: left,
+    loads: [],
+  }));
   expect(secondsUntil(ticks, 0.05)).toBe(4);
   expect(secondsUntil(ticks.slice(0, 4), 0.01)).toBe(Number.POSITIVE_INFINITY);
+});
+
+test('one PoP after another over its hard limit is not the same one for all that time', () => {
+  const over = (...pops: number[]) => [0, 1, 2].map((pop) => (pops.includes(pop) ? 0.96 : 0.95));
+  const ticks = [over(0), over(0), over(0, 1), over(1), over(), over(1)].map((loads, i) => ({
+    ...{ seconds: i - 1, left: 0, leftOnTime: 0, loads },
+  }));
+  expect(secondsOver(ticks)).toBe(2);
 });
 
 test('tables line numbers up on the right', () => {

@@ -27,6 +27,11 @@ export class Resolvers {
     });
   }
 
+  /** It holds answers for longer than it may. */
+  isStale(user: number): boolean {
+    return this.#stale[user] === 1;
+  }
+
   /** Asks again for what has expired. */
   step(nowMs: number): void {
     for (let user = 0; user < this.held.length; user++) {
