@@ -1,6 +1,7 @@
 /**
  * Client prefixes of a world: how many a place and an AS have, and their addresses. Addresses of one AS in one place come
- * in short runs that lie scattered, as in the real table; one in five is a /48 of the documentation block.
+ * in short runs that lie scattered, as in the real table; one in five is a /48. An AS has a /32 of its own, of the
+ * documentation block 3fff::/20 (RFC 9637): what is dealt by /32 is an AS and not all of IPv6.
  */
 import { type Address, formatPrefix } from '@ufes/core/ip.ts';
 import type { Rng } from '@ufes/core/ports.ts';
@@ -33,7 +34,7 @@ export function drawUsers(
   const addresses = new Addresses(rng);
   return homes.slice(0, count).map((place) => {
     const asn = asnOf?.(place) ?? 64_512 + 4 * countries.indexOf(places[place]!.country) + pickWeighted(rng, isps);
-    const prefix = addresses.next(`${asn}/${place}`);
+    const prefix = addresses.next(asn, place);
     const length = prefix.family === 4 ? 24 : 48;
     return { prefix, text: formatPrefix({ ...prefix, length }), place, asn, demand: lognormal(rng, 1) };
   });
@@ -43,17 +44,21 @@ class Addresses {
   readonly #rng: Rng;
   readonly #runs = new Map<string, { next: number; left: number }>();
   readonly #taken = new Set<number>();
-  #next6 = 0;
+  /** In the order they came. */
+  readonly #numbers = new Map<number, number>();
+  readonly #blocks: { readonly hi: number; next: number }[] = [];
 
   constructor(rng: Rng) {
     this.#rng = rng;
   }
 
-  next(owner: string): Address {
-    if (this.#rng.next() < v6Share && this.#next6 < 65_536) {
+  next(asn: number, place: number): Address {
+    const owner = `${asn}/${place}`;
+    const block = this.#blockOf(asn);
+    if (this.#rng.next() < v6Share && block.next < 65_536) {
       // Steps of an odd number visit every /48 once, far from the one before.
-      const number = Math.imul(this.#next6++, 40_503) & 0xffff;
-      return { family: 6, hi: 0x2001_0db8, lo: (number << 16) >>> 0 };
+      const number = Math.imul(block.next++, 40_503) & 0xffff;
+      return { family: 6, hi: block.hi, lo: (number << 16) >>> 0 };
     }
     for (;;) {
       let run = this.#runs.get(owner);
@@ -68,5 +73,16 @@ class Addresses {
       this.#taken.add(cell);
       return { family: 4, hi: (cell * 256) >>> 0, lo: 0 };
     }
+  }
+  /** Beyond 4,096 ASes they share. */
+  #blockOf(asn: number): { readonly hi: number; next: number } {
+    const number = this.#numbers.get(asn) ?? this.#numbers.size;
+    this.#numbers.set(asn, number);
+    let block = this.#blocks[number & 0xfff];
+    if (block === undefined) {
+      block = { hi: 0x3fff_0000 + (number & 0xfff), next: 0 };
+      this.#blocks[number & 0xfff] = block;
+    }
+    return block;
   }
 }

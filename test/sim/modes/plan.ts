@@ -34,8 +34,8 @@ const buildMs = 60_000;
 const tickMs = 5_000;
 const settleMs = 10 * 60_000;
 const waitMs = 30 * 60_000;
-/** PoPs carry a third of what they can, so that most changes fill none, and a capacity that falls may. */
-const headroom = 3;
+/** Of what PoPs must be able to carry when the busiest is lost, drawn for each world: some are nearly full, some empty. */
+const headroom = { least: 1.1, most: 3 };
 
 interface Outcome {
   readonly kind: string;
@@ -93,7 +93,8 @@ class Scene {
     this.#world = world;
     this.#rng = seededRng(`${seed}/changes`);
     this.#kind = options.beacons.kind;
-    const capacity = capacities(world).map((one) => one * headroom);
+    const spare = headroom.least + (headroom.most - headroom.least) * this.#rng.next();
+    const capacity = capacities(world).map((one) => one * spare);
     const aims = [{ name: world.init.origins[0]!.id, k: 2, origin: 0 }];
     const { publish, raw } = this.#judging;
     const init = { world, capacity, aims, publish, raw };

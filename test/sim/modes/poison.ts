@@ -1,9 +1,13 @@
 /**
- * Clients that lie. Each trial is one day of one prefix whose best PoP was found the day before, and whose second is
- * farther by max(10 ms, 20%) at least: how often does its first choice move, and does any other prefix's?
+ * Clients that lie. A trial is one day of one prefix whose best PoP was found the day before, and whose second is farther
+ * by max(10 ms, 20%) at least: does its first choice move, and does any other prefix's?
  *
- * The liar knows the truth. It makes every PoP but the best look as near as light allows from where GeoIP has it, or the
- * best three times as far, or failed. A twin world without the lie, from the same samples, tells what moves by itself.
+ * The liar knows the truth. It makes every PoP but the best look as near as light allows from where GeoIP has it; or the
+ * best three times as far, and now and then failed; or the best failed. A twin world without the lie, from the same samples, tells what moves by itself.
+ *
+ *     draw   one world, one liar a city and at most one an AS: they share no aggregate, so each is a trial of its own
+ *            ├─ all of them lie: own moves are counted, and if no other prefix moves, none moves for any of them
+ *            └─ another one moved: played again to find the liars that do it alone, and what moves then is counted
  */
 import { limits } from '@ufes/core/limits.ts';
 import type { Rng } from '@ufes/core/ports.ts';
@@ -15,9 +19,9 @@ import { dayMs, startMs } from '../draws.ts';
 import type { ModeResult } from '../mode.ts';
 import { type Options, worldOf } from '../options.ts';
 import { Truth } from '../policies.ts';
-import { atMost, percent, table, type Verdict, verdictTable } from '../report.ts';
 import { Steering } from '../steering.ts';
 import { kmBetween, type World } from '../world.ts';
+import { type Case, type Lie, lies, reportOf } from './poison-cases.ts';
 
 /** Of the true round trip, but never below what the place allows: less is not believed. */
 const deflated = 0.1;
@@ -25,156 +29,187 @@ const inflated = 3;
 /** Of inflating lies, those that tell of a failed warm-up. */
 const failed = 0.2;
 const buildMs = 3_600_000;
-
-interface Lie {
-  readonly name: string;
-  readonly inflates: boolean;
-  /** Of samples; in a burst, of the newest. */
-  readonly share: number;
-  readonly burst: boolean;
-  /** Moves are bounded. */
-  readonly bound: number | undefined;
-}
-const lies: readonly Lie[] = [
-  { name: '20% deflated', inflates: false, share: 0.2, burst: false, bound: 0.05 },
-  { name: '50% inflated', inflates: true, share: 0.5, burst: false, bound: 0.05 },
-  { name: 'newest 10% deflated', inflates: false, share: 0.1, burst: true, bound: 0.05 },
-  { name: 'newest 20% deflated', inflates: false, share: 0.2, burst: true, bound: undefined },
-  { name: 'newest 50% inflated', inflates: true, share: 0.5, burst: true, bound: undefined },
-];
-
-interface Counted {
-  trials: number;
-  moved: number;
-  movedAnyway: number;
-  others: number;
-}
+/** The day before there is no lie to be followed. */
+const warmBuildMs = 6 * buildMs;
 
 export function poison(options: Options): ModeResult {
   const { draws = 5, prefixes = 500, seed } = options;
   const cases = lies.flatMap((lie) =>
-    options.liarSamples.map((n) => {
-      const counted: Counted = { trials: 0, moved: 0, movedAnyway: 0, others: 0 };
-      for (let i = 0; i < draws; i++) new Trial(options, `${seed}/${i}`, prefixes, lie, n).play(counted);
-      return { lie, n, ...counted };
-    }),
+    options.liarSamples.map((n): Case => ({ lie, n, trials: 0, moved: 0, movedAnyway: 0, others: 0, together: 0 })),
   );
-  const verdicts = cases.flatMap(({ lie, n, trials, moved, others }): Verdict[] => [
-    ...(lie.bound === undefined ? [] : [atMost(`${lie.name}, n = ${n}: own moves`, moved / trials, lie.bound)]),
-    ...(others === 0 ? [] : [atMost(`${lie.name}, n = ${n}: moves of others`, others, 0)]),
-  ]);
-  const rows = cases.map(({ lie, n, trials, moved, movedAnyway, others }) => {
-    return [lie.name, n, trials, percent(moved / trials), percent(movedAnyway / trials), others];
-  });
-  const head = ['lie', 'n', 'trials', 'first choice moved', 'without the lie', 'moves of others'];
-  const { kind, falseFailures } = options.beacons;
-  const said = `${kind}-timed; ${percent(falseFailures)} of warm-ups fail for nothing; jitter: noise.ts, scale 1.2 ms`;
-  const text = `${said}\n\n${table(head, rows)}\n\n${verdictTable(verdicts)}`;
-  const figures = cases.map(({ lie, ...rest }) => ({ lie: lie.name, ...rest }));
-  return { mode: 'poison', text, verdicts, figures, plots: {} };
+  for (const n of options.liarSamples) {
+    for (let i = 0; i < draws; i++) {
+      const draw = new Draw(options, `${seed}/${i}`, prefixes, n);
+      for (const one of cases) if (one.n === n) draw.count(one);
+    }
+  }
+  return reportOf(cases, options.beacons);
 }
 
-class Trial {
+interface Told {
+  readonly record: SampleRecord;
+  /** Undefined: not of a liar. */
+  readonly liar: number | undefined;
+  /** Of the day's: 0 for the newest, to 1. */
+  readonly age: number;
+}
+
+/** Samples up to a build, and what every user is answered after it where nobody lies. */
+interface Step {
+  readonly atMs: number;
+  readonly told: readonly Told[];
+  readonly honest: Int16Array;
+}
+
+class Draw {
   readonly #world: World;
   readonly #truth: Truth;
-  readonly #lied: Steering;
-  readonly #honest: Steering;
-  readonly #source: Beacons;
   readonly #seed: string;
-  readonly #lie: Lie;
   readonly #n: number;
   readonly #falseFailures: number;
   /** Best PoP of each prefix that lies. */
-  readonly #victims = new Map<number, number>();
-  readonly #others: readonly number[];
+  readonly #liars: ReadonlyMap<number, number>;
+  /** Those that moved another prefix once. */
+  readonly #culprits = new Set<number>();
+  readonly #before: readonly Step[];
+  readonly #day: readonly Step[];
 
-  constructor(options: Options, seed: string, prefixes: number, lie: Lie, n: number) {
+  constructor(options: Options, seed: string, prefixes: number, n: number) {
     this.#seed = seed;
-    this.#lie = lie;
     this.#n = n;
-    const world = worldOf(options, seed, prefixes);
-    this.#world = world;
-    this.#truth = new Truth(world, { name: 'client', k: 1, origin: undefined }, startMs, options.beacons.kind);
-    this.#lied = new Steering({ world });
-    this.#honest = new Steering({ world });
-    this.#source = new Beacons(this.#honest, seededRng(`${seed}/beacons`), options.beacons);
+    this.#world = worldOf(options, seed, prefixes);
+    this.#truth = new Truth(this.#world, { name: 'client', k: 1, origin: undefined }, startMs, options.beacons.kind);
     this.#falseFailures = options.beacons.falseFailures;
-    const measured = drawMeasured(world, options.measured, new Set(), seededRng(`${seed}/measured`));
-    // One liar a city: trials do not share an aggregate.
-    const cities = new Set<string>();
+    const measured = drawMeasured(this.#world, options.measured, new Set(), seededRng(`${seed}/measured`));
+    const apart = this.#apart(measured);
+    const honest = new Steering({ world: this.#world });
+    const source = new Beacons(honest, seededRng(`${seed}/beacons`), options.beacons);
+    honest.build(startMs, true);
+    const play = (fromMs: number, everyMs: number) => this.#honestDay(honest, source, measured, apart, fromMs, everyMs);
+    this.#before = play(startMs, warmBuildMs);
+    this.#liars = new Map([...apart].filter(([user, best]) => honest.choose(user) === best));
+    this.#day = play(startMs + dayMs, buildMs);
+  }
+
+  count(one: Case): void {
+    const { moved, others } = this.#play(one.lie, this.#liars);
+    one.trials += this.#liars.size;
+    one.moved += moved.size;
+    one.together += others.size;
+    for (const [user, best] of this.#liars) {
+      if (this.#day.some(({ honest }) => honest[user] !== best)) one.movedAnyway++;
+    }
+    if (others.size > 0) one.others += this.#alone(one.lie, others);
+  }
+
+  /** Moves of others by one liar alone: those that did it before are tried first, the rest by halves. */
+  #alone(lie: Lie, together: ReadonlySet<number>): number {
+    const left = new Set(together);
+    let moves = 0;
+    const play = (liars: readonly (readonly [number, number])[]): boolean => {
+      const { others } = this.#play(lie, new Map(liars));
+      if (liars.length > 1) return others.size > 0;
+      moves += others.size;
+      for (const user of others) left.delete(user);
+      if (others.size > 0) this.#culprits.add(liars[0]![0]);
+      return false;
+    };
+    const known = [...this.#liars].filter(([user]) => this.#culprits.has(user));
+    for (const one of known) play([one]);
+    const parts = [[...this.#liars].filter(([user]) => !this.#culprits.has(user))];
+    for (let part = parts.pop(); part !== undefined && left.size > 0; part = parts.pop()) {
+      const half = part.length >> 1;
+      if (part.length > 0 && play(part)) parts.push(part.slice(0, half), part.slice(half));
+    }
+    return moves;
+  }
+
+  /** One a city and an AS, with a best PoP far enough ahead. */
+  #apart(measured: readonly number[]): Map<number, number> {
+    const taken = new Set<string>();
+    const apart = new Map<number, number>();
     for (const user of measured) {
-      const city = world.cityOf(user);
-      if (cities.has(city) || !this.#isApart(user)) continue;
-      cities.add(city);
-      this.#victims.set(user, this.#truth.best(user));
+      const marks = [this.#world.cityOf(user), `AS${this.#world.users[user]!.asn}`];
+      const costs = this.#world.popIds.map((_, pop) => this.#truth.costMs(user, pop)).sort((a, b) => a - b);
+      const isApart = costs[1]! - costs[0]! >= Math.max(10, 0.2 * costs[0]!);
+      if (!isApart || marks.some((mark) => taken.has(mark))) continue;
+      for (const mark of marks) taken.add(mark);
+      apart.set(user, this.#truth.best(user));
     }
-    this.#others = measured.filter((user) => !this.#victims.has(user));
+    return apart;
   }
 
-  play(counted: Counted): void {
-    for (const steering of [this.#lied, this.#honest]) steering.build(startMs, true);
-    this.#day(startMs, false, () => {});
-    const victims = [...this.#victims].filter(([user, best]) => this.#honest.choose(user) === best);
-    const moved = new Set<number>();
-    const movedAnyway = new Set<number>();
-    const others = new Set<number>();
-    this.#day(startMs + dayMs, true, () => {
-      for (const [user, best] of victims) {
-        if (this.#lied.choose(user) !== best) moved.add(user);
-        if (this.#honest.choose(user) !== best) movedAnyway.add(user);
-      }
-      for (const user of this.#world.users.keys()) {
-        if (!this.#victims.has(user) && this.#lied.choose(user) !== this.#honest.choose(user)) others.add(user);
-      }
-    });
-    counted.trials += victims.length;
-    counted.moved += moved.size;
-    counted.movedAnyway += movedAnyway.size;
-    counted.others += others.size;
-  }
-
-  #isApart(user: number): boolean {
-    const costs = this.#world.popIds.map((_, pop) => this.#truth.costMs(user, pop)).sort((a, b) => a - b);
-    return costs[1]! - costs[0]! >= Math.max(10, 0.2 * costs[0]!);
-  }
-
-  #day(fromMs: number, lying: boolean, afterBuild: () => void): void {
-    const rng = seededRng(`${this.#seed}/day/${fromMs}`);
+  #honestDay(
+    steering: Steering,
+    source: Beacons,
+    measured: readonly number[],
+    apart: ReadonlyMap<number, number>,
+    fromMs: number,
+    everyMs: number,
+  ): Step[] {
+    const rng = seededRng(`${this.#seed}/${this.#n}/day/${fromMs}`);
+    const others = measured.filter((user) => !apart.has(user));
     const span = [fromMs, fromMs + dayMs] as const;
+    const ofLiar = (user: number) => {
+      const own = beaconTimes([user], this.#n, ...span, rng);
+      return own.map((time, i) => ({ ...time, age: 1 - (i + 0.5) / own.length }));
+    };
     const times = [
-      ...beaconTimes(this.#others, 30, ...span, rng).map((time) => ({ ...time, age: 0 })),
-      ...this.#victimTimes(...span, rng),
+      ...beaconTimes(others, 30, ...span, rng).map((time) => ({ ...time, age: 1 })),
+      ...[...apart.keys()].flatMap(ofLiar),
     ].sort((a, b) => a.atMs - b.atMs);
+    const steps: Step[] = [];
     let next = 0;
-    for (let now = fromMs + buildMs; now <= fromMs + dayMs; now += buildMs) {
-      const honest: SampleRecord[] = [];
-      const told: SampleRecord[] = [];
-      for (; next < times.length && times[next]!.atMs < now; next++) {
-        const { user, atMs, age } = times[next]!;
-        const best = this.#victims.get(user);
-        const record = best === undefined ? this.#source.one(user, atMs) : this.#recordOf(user, atMs, rng);
-        honest.push(record);
-        told.push(lying && best !== undefined ? this.#tamper(record, user, best, age, rng) : record);
+    for (let atMs = fromMs + everyMs; atMs <= fromMs + dayMs; atMs += everyMs) {
+      const told: Told[] = [];
+      for (; next < times.length && times[next]!.atMs < atMs; next++) {
+        const { user, atMs: sentMs, age } = times[next]!;
+        const liar = apart.has(user) ? user : undefined;
+        const record = source.one(user, sentMs);
+        told.push({ record: liar === undefined ? record : this.#ofBest(record, user, sentMs, rng), liar, age });
       }
-      this.#honest.fold(honest);
-      this.#lied.fold(told);
-      this.#honest.build(now, true);
-      this.#lied.build(now, true);
-      afterBuild();
+      steering.fold(told.map(({ record }) => record));
+      steering.build(atMs, true);
+      steps.push({ atMs, told, honest: this.#choices(steering) });
     }
+    return steps;
   }
 
-  /** `age`: 0 for the newest of the day, to 1. */
-  #victimTimes(fromMs: number, toMs: number, rng: Rng) {
-    return [...this.#victims.keys()].flatMap((user) => {
-      const times = beaconTimes([user], (this.#n * dayMs) / (toMs - fromMs), fromMs, toMs, rng);
-      return times.map((time, i) => ({ ...time, age: 1 - (i + 0.5) / times.length }));
-    });
+  #choices(steering: Steering): Int16Array {
+    return Int16Array.from(this.#world.users, (_, user) => steering.choose(user));
+  }
+
+  /** Users that were answered otherwise than the truth and than the honest twin: liars, and others. */
+  #play(lie: Lie, liars: ReadonlyMap<number, number>) {
+    const steering = new Steering({ world: this.#world });
+    steering.build(startMs, true);
+    for (const { atMs, told } of this.#before) {
+      steering.fold(told.map(({ record }) => record));
+      steering.build(atMs, true);
+    }
+    // Each lies as it would alone.
+    const rngs = new Map([...liars.keys()].map((user) => [user, seededRng(`${this.#seed}/${lie.name}/${user}`)]));
+    const moved = new Set<number>();
+    const others = new Set<number>();
+    for (const { atMs, told, honest } of this.#day) {
+      steering.fold(
+        told.map(({ record, liar, age }) => {
+          const rng = rngs.get(liar ?? -1);
+          return rng === undefined ? record : this.#tamper(record, lie, liar!, liars.get(liar!)!, age, rng);
+        }),
+      );
+      steering.build(atMs, true);
+      for (const [user, pop] of this.#choices(steering).entries()) {
+        const best = liars.get(user);
+        if (best === undefined && pop !== honest[user]) others.add(user);
+        if (best !== undefined && pop !== best) moved.add(user);
+      }
+    }
+    return { moved, others };
   }
 
   /** Always of the five best PoPs, so that n is that of each. */
-  #recordOf(user: number, atMs: number, rng: Rng): SampleRecord {
-    const record = this.#source.one(user, atMs);
+  #ofBest(record: SampleRecord, user: number, atMs: number, rng: Rng): SampleRecord {
     const best = this.#world.popIds
       .map((_, pop) => pop)
       .sort((a, b) => this.#truth.costMs(user, a) - this.#truth.costMs(user, b))
@@ -187,14 +222,22 @@ class Trial {
     return { ...record, observations };
   }
 
-  #tamper(record: SampleRecord, user: number, best: number, age: number, rng: Rng): SampleRecord {
-    const { inflates, share, burst } = this.#lie;
+  #tamper(
+    record: SampleRecord,
+    { way, share, burst }: Lie,
+    user: number,
+    best: number,
+    age: number,
+    rng: Rng,
+  ): SampleRecord {
     const observations = record.observations.map((one) => {
       const lies = burst ? age < share : rng.next() < share;
       const pop = this.#world.popIds.indexOf(one.target.slice('pop:'.length));
-      if (!lies || one.rttMs === undefined || (pop === best) !== inflates) return one;
-      if (!inflates) return { ...one, rttMs: Math.max(deflated * one.rttMs, this.#nearestPossibleMs(user, pop)) };
-      if (rng.next() < failed) return { target: one.target, ok: false, weight: one.weight };
+      if (!lies || one.rttMs === undefined || (pop === best) === (way === 'deflated')) return one;
+      if (way === 'deflated') {
+        return { ...one, rttMs: Math.max(deflated * one.rttMs, this.#nearestPossibleMs(user, pop)) };
+      }
+      if (way === 'failed' || rng.next() < failed) return { target: one.target, ok: false, weight: one.weight };
       return { ...one, rttMs: Math.min(limits.probe.rttMsMax, inflated * one.rttMs) };
     });
     return { ...record, observations };
