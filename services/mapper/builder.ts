@@ -28,7 +28,7 @@ import { stepDegraded } from './degraded.ts';
 import type { EvidenceTable } from './evidence.ts';
 import { feedCell } from './feed.ts';
 import { distancePrior, groundFrom } from './ground.ts';
-import { stepGuards } from './guards.ts';
+import { guardLookup, stepGuards } from './guards.ts';
 import type { MapperMetrics } from './metrics.ts';
 import { type MapPlan, planOf } from './plan.ts';
 import { type Published, Publisher } from './publisher.ts';
@@ -184,7 +184,7 @@ export class Builder implements Component {
   }
 
   #applyDesired(payload: Uint8Array): void {
-    this.#desired = JSON.parse(new TextDecoder().decode(payload)) as DesiredState;
+    this.#desired = decodeDesired(payload);
     this.#isPlanDue = true;
     this.#schedule();
   }
@@ -294,8 +294,16 @@ export class Builder implements Component {
   async #publish(map: SteeringMap): Promise<void> {
     const { clock } = this.#context;
     const { plan, desired } = this.current!;
+    const guardOf = guardLookup(this.current!);
     const aged = clock.monotonicMs() - this.#publishedAtMs >= limits.mapper.estimatesMs;
-    const draft = { map, plan, desired, isEstimateDue: this.#isEstimateDue && aged, buildMs: this.lastBuildMs };
+    const draft = {
+      map,
+      plan,
+      desired,
+      isEstimateDue: this.#isEstimateDue && aged,
+      buildMs: this.lastBuildMs,
+      guardOf,
+    };
     const published = await this.publisher.publish(draft, this.inService);
     if (published === undefined) return;
     this.#serve(published);

@@ -16,6 +16,7 @@ import type { Builder, Current } from './builder.ts';
 import { compare, prefixText } from './compare.ts';
 import type { Folder } from './fold.ts';
 import type { Forecasts } from './forecasts.ts';
+import { guardsOf } from './guards.ts';
 import { evidenceOf, groupIndexOf, serviceOf, tenth } from './model.ts';
 import { doubtsOf } from './quarantine.ts';
 
@@ -37,8 +38,11 @@ export function registerEvidenceApi({ admin, clock }: ServiceContext, running: R
     if (client === undefined)
       throw new OperatingError('REQUEST_INVALID', `client: ${text || 'missing'} is no IP address`);
     const current = currentOf(running);
-    const evidence = evidenceOf(current, client, name === undefined ? undefined : known(current, name));
-    return { ...evidence, ...doubtsOf(current, folderOf(running).table, client) };
+    const service = name === undefined ? undefined : known(current, name);
+    const evidence = evidenceOf(current, client, service);
+    const guards = service === undefined ? {} : guardsOf(current, client, groupIndexOf(current, service));
+    const doubts = doubtsOf(current, folderOf(running).table, client);
+    return { ...evidence, ...(Object.keys(guards).length > 0 && { guards }), ...doubts };
   });
 
   admin.get('/compare', ({ query }) => {

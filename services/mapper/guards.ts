@@ -1,7 +1,9 @@
 /** Brings to a build what guards go by beside the evidence of its cells. The simulator does by this too. */
-import { cellOf, parsePrefix } from '@ufes/core/ip.ts';
+import { type Address, cellOf, parsePrefix } from '@ufes/core/ip.ts';
 import type { SampleRecord } from '@ufes/core/samples.ts';
 import type { Availability } from '@ufes/core/steering/availability.ts';
+import type { GuardName } from '@ufes/core/steering/guards.ts';
+import type { JudgeInput } from '@ufes/core/steering/judge.ts';
 import type { Fed } from './feed.ts';
 
 const target = 'pop:';
@@ -29,4 +31,26 @@ export function tellGuards({ now, doubted }: Availability, { build, plan }: Fed)
   );
   const numbers = [...doubted].filter(known).map((id) => plan.pops.indexOf(id));
   build.setGuards({ doubted: new Set(numbers), unreached: new Set(unreached) });
+}
+
+/** By PoP id: what keeps it from being first for a client, by the service's group. */
+export function guardsOf({ build, plan }: Fed, client: Address, group: number): Readonly<Record<string, GuardName>> {
+  const { family, hi, lo } = cellOf(client);
+  const row = build.cells.rowOf(family, hi, lo);
+  if (row < 0 || group < 0) return {};
+  const found: Record<string, GuardName> = {};
+  for (const [pop, id] of plan.pops.entries()) {
+    const guard = build.guardOf(group, row, pop);
+    if (guard !== undefined) found[id] = guard;
+  }
+  return found;
+}
+
+/** For the judge. */
+export function guardLookup({ build, plan }: Fed): NonNullable<JudgeInput['guardOf']> {
+  const groups = new Map(plan.groups.map(({ key }, group) => [key, group]));
+  return (family, hi, lo, key, id) => {
+    const [row, group, pop] = [build.cells.rowOf(family, hi, lo), groups.get(key), plan.pops.indexOf(id)];
+    return row < 0 || group === undefined || pop < 0 ? undefined : build.guardOf(group, row, pop);
+  };
 }

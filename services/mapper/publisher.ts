@@ -39,6 +39,7 @@ export interface Draft {
   /** Estimates alone are reason enough to publish. */
   readonly isEstimateDue: boolean;
   readonly buildMs: number;
+  readonly guardOf: JudgeInput['guardOf'];
 }
 
 export interface Published {
@@ -132,7 +133,7 @@ export class Publisher implements Component {
     return { pops: this.#conditions.pops(desired), keeps: this.#conditions.keeps() };
   }
 
-  #judged({ map: after, plan, desired }: Draft, before: SteeringMap): Judgement {
+  #judged({ map: after, plan, desired, guardOf }: Draft, before: SteeringMap): Judgement {
     const { clock } = this.#context;
     const nowMs = clock.nowMs();
     const sources = new Set(plan.sources);
@@ -143,6 +144,7 @@ export class Publisher implements Component {
       pops: this.#conditions.pops(desired),
       hard: (desired.room ?? defaultRoom).hard,
       costs: costsOf(plan),
+      ...(guardOf && { guardOf }),
       ...demandOf(this.#traffic, nowMs),
       raw: (cells, wanted) => this.#raw.lookup(cells, wanted, sources, nowMs - limits.publish.rawMs),
       rolledBack: before.rolledBack,

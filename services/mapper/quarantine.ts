@@ -12,7 +12,7 @@ import { type Address, cellOf, formatPrefix, parsePrefix } from '@ufes/core/ip.t
 import type { SampleRecord } from '@ufes/core/samples.ts';
 import { Sketch } from '@ufes/core/sketch/sketch.ts';
 import { distanceKm } from '@ufes/core/steering/base.ts';
-import type { Evidence, Quarantined } from '@ufes/core/steering/explanation.ts';
+import type { Doubts, Quarantined } from '@ufes/core/steering/explanation.ts';
 import { locationOf } from '@ufes/core/steering/ground.ts';
 import type { EvidenceTable } from './evidence.ts';
 import type { Fed } from './feed.ts';
@@ -75,11 +75,7 @@ export function partByFloor(records: readonly SampleRecord[], floorOf: FloorOf):
 }
 
 /** What does not fit the place that GeoIP gives a client: that edges dispute it, and what is kept apart. */
-export function doubtsOf(
-  { build }: Fed,
-  table: EvidenceTable,
-  client: Address,
-): Pick<Evidence, 'isDisputed' | 'quarantined'> {
+export function doubtsOf({ build }: Fed, table: EvidenceTable, client: Address): Doubts {
   const cell = cellOf(client);
   const row = build.cells.rowOf(cell.family, cell.hi, cell.lo);
   const isDisputed = row >= 0 && build.tiers.isDisputed(row);

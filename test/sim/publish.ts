@@ -4,6 +4,7 @@ import { limits } from '@ufes/core/limits.ts';
 import { LiveState, liveState } from '@ufes/core/live.ts';
 import { Judge, type PopNow } from '@ufes/core/steering/judge.ts';
 import { defaultRoom } from '@ufes/core/steering/room.ts';
+import { guardLookup } from '@ufes/mapper/guards.ts';
 import { costsOf, demandOf } from '@ufes/mapper/publisher.ts';
 import { RawRing } from '@ufes/mapper/raw.ts';
 import type { Publish } from './steering.ts';
@@ -44,6 +45,7 @@ export function judging(): Judging {
         pops: new Map(pops),
         hard: (desired.room ?? defaultRoom).hard,
         costs: costsOf(fed.plan),
+        guardOf: guardLookup(fed),
         ...demandOf(traffic, nowMs),
         raw: (cells, wanted) => raw.lookup(cells, wanted, sources, nowMs - limits.publish.rawMs),
       });

@@ -1,5 +1,10 @@
 /** An explanation at a terminal: the answer and its reason first, then what was known of each PoP in the order of the ranking. */
-import type { Explanation, ForceExplanation, PopExplanation } from '@ufes/core/steering/explanation.ts';
+import {
+  type Explanation,
+  type ForceExplanation,
+  guardTexts,
+  type PopExplanation,
+} from '@ufes/core/steering/explanation.ts';
 import { ago, bold, dim, green, red, table, yellow } from '../command.ts';
 
 type Whole = Explanation & { readonly asn?: number };
@@ -27,6 +32,7 @@ function factRows(e: Whole): [string, string][] {
     ['why', whyText(e)],
     ['TTL', ttlText(e)],
     ['client', `${e.client}${where ? `, ${where}` : ''}`],
+    ['doubts', doubtsText(e)],
     ['resolver', e.resolver === e.client ? undefined : e.resolver],
     ['placed', `in ${e.placed} by the ${e.evidence}`],
     ['matched', `${e.prefix}, answer scope /${e.scope}; ${measured}`],
@@ -36,6 +42,16 @@ function factRows(e: Whole): [string, string][] {
     ['config', `${e.desired.version}, ${ago(e.desired.ageSeconds * 1000)} old`],
   ];
   return rows.filter((row): row is [string, string] => row[1] !== undefined);
+}
+
+/** What does not fit the place. */
+function doubtsText({ isDisputed, quarantined = {} }: Whole): string | undefined {
+  const apart = Object.entries(quarantined).map(
+    ([pop, { samples, ms }]) =>
+      `${samples} round trips to ${pop} of some ${ms} ms, as clients say, are faster than the place allows: they count for nothing`,
+  );
+  const disputed = 'edges time it faster than light from its place: GeoIP counts for nothing';
+  return [...(isDisputed ? [disputed] : []), ...apart].join('; ') || undefined;
 }
 
 const time = (ms: number): string => `${new Date(ms).toISOString().slice(0, 19)}Z`;
@@ -167,11 +183,12 @@ function notes(e: Whole, columns: number): string {
 }
 
 function noteOf(pop: PopExplanation, atMs: number): string {
-  const { health, serviceHealth, drain, said, forced, keeps, chosen, passed, state } = pop;
-  const isPlain = state === 'up' && !drain && !said && !forced && keeps === 1;
+  const { health, serviceHealth, drain, said, forced, keeps, chosen, passed, state, guard } = pop;
+  const isPlain = state === 'up' && !drain && !said && !forced && !guard && keeps === 1;
   if (isPlain && !chosen && passed === '') return '';
   const until = (ms: number) => `until ${time(ms)}`;
   return [
+    ...(guard ? [guardTexts[guard]] : []),
     ...(forced ? [`forced ${forceText(forced)}`] : []),
     ...(said ? [`said to be ${said.state} ${until(said.untilMs)}, by ${said.by}: ${said.reason}`] : []),
     ...(drain ? [`drains ${until(drain.untilMs)}, by ${drain.by}: ${drain.reason}`] : []),

@@ -1,5 +1,10 @@
 /** Explain: the whole decision for a name and a client, now or in the past, made by the code that answers. */
-import type { Explanation, HealthExplanation, PopExplanation } from '@ufes/core/steering/explanation.ts';
+import {
+  type Explanation,
+  guardTexts,
+  type HealthExplanation,
+  type PopExplanation,
+} from '@ufes/core/steering/explanation.ts';
 import type { ComponentChildren, TargetedSubmitEvent } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { clockText, dateText, durationText, loadText, msText } from '../format.ts';
@@ -168,6 +173,8 @@ function Decision({ explained: e }: { explained: Explained }) {
         <Fact name="Place">
           {e.place ?? 'not known'}
           {e.asn !== undefined && `, AS${e.asn}`}
+          {e.isDisputed === true && ' (disputed: edges time it faster than light from there)'}
+          {e.quarantined !== undefined && ` (clients say what cannot be from there: kept apart)`}
         </Fact>
         <Fact name="Matched">
           {e.prefix}, scope /{e.scope}
@@ -285,8 +292,9 @@ function Row({ pop: one, scale }: { pop: PopExplanation; scale: number }) {
 }
 
 function Outcome({ pop }: { pop: PopExplanation }) {
-  const { chosen, by, passed, keeps, forced, drain, said } = pop;
+  const { chosen, by, passed, keeps, forced, drain, said, guard } = pop;
   const more = [
+    ...(guard ? [guardTexts[guard]] : []),
     ...(keeps < 1 ? [`full: keeps ${Math.round(100 * keeps)}% of its clients`] : []),
     ...(forced ? [`forced${forced.reason ? `: ${forced.reason}` : ''}`] : []),
     ...(drain ? [`drains, by ${drain.by}: ${drain.reason}`] : []),
