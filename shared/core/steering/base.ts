@@ -44,7 +44,14 @@ export interface GroupPlan {
  */
 export const exactPlaces = 5;
 
+/** First places of a group's rankings that say what comes behind them. */
+export function headOf(width: number): number {
+  return width <= exactPlaces + 1 ? width : exactPlaces;
+}
+
 export interface Base {
+  /** Where nothing is known of the client. */
+  readonly defaults: Uint8Array;
   readonly rows: Rows;
   /** Place → all places as seen from there. */
   readonly tails: readonly Uint8Array[];
@@ -75,6 +82,11 @@ export function distanceKm(vectorsA: Vectors, a: number, vectorsB: Vectors, b: n
     vectorsA[3 * a]! * vectorsB[3 * b]! +
     vectorsA[3 * a + 1]! * vectorsB[3 * b + 1]! +
     vectorsA[3 * a + 2]! * vectorsB[3 * b + 2]!;
+  return kmOf(dot);
+}
+
+/** Of two unit vectors' product. */
+export function kmOf(dot: number): number {
   return earthKm * arcCosine(Math.min(1, Math.max(-1, dot)));
 }
 
@@ -82,7 +94,7 @@ export function distanceKm(vectorsA: Vectors, a: number, vectorsB: Vectors, b: n
  * Within 2 · 10⁻⁸ (Abramowitz and Stegun 4.4.46), which is 13 cm on the ground: less than 32-bit floats tell apart, in a
  * quarter of the time. Every build asks for some ten million.
  */
-export function arcCosine(x: number): number {
+function arcCosine(x: number): number {
   const a = Math.abs(x);
   const even = 1.570796305 + a * a * (0.0889789874 + a * a * (0.030891881 + a * a * 0.0066700901));
   const odd = -0.2145988016 + a * a * (-0.0501743046 + a * a * (-0.0170881256 + a * a * -0.0012624911));
@@ -199,12 +211,13 @@ export function buildBase(
   plan: GroupPlan,
   prior: Prior,
 ): Base {
-  const rows = new Rows(plan.pops.length);
+  const rows = new Rows(plan.pops.length, undefined, headOf(plan.pops.length));
   const rowOfPlace = new Int32Array(places.length / 3);
   const ranking = new Uint8Array(plan.pops.length);
   const costs = new Float64Array(plan.pops.length);
-  const defaultRow = rows.intern(Uint8Array.from(plan.defaultOrder));
   const tails = plan.pops.map((pop) => rankPlace(pops, pop, pops, plan, prior, costs, ranking).slice());
+  const defaults = withTail(Uint8Array.from(plan.defaultOrder), tails);
+  const defaultRow = rows.intern(defaults);
   for (let place = 0; place < rowOfPlace.length; place++) {
     rowOfPlace[place] = Number.isNaN(places[3 * place]!)
       ? defaultRow
@@ -219,12 +232,12 @@ export function buildBase(
     }
     return list.index();
   };
-  return { rows, tails, rowOfPlace, v4: cut(folded.v4), v6: cut(folded.v6) };
+  return { defaults, rows, tails, rowOfPlace, v4: cut(folded.v4), v6: cut(folded.v6) };
 }
 
 /** Puts what stands behind the exact places into the order of the first one's tail. In place. */
 export function withTail(ranking: Uint8Array, tails: readonly Uint8Array[]): Uint8Array {
-  if (ranking.length <= exactPlaces + 1) return ranking;
+  if (ranking.length === headOf(ranking.length)) return ranking;
   let at = exactPlaces;
   for (const place of tails[ranking[0]!]!) {
     let exact = false;

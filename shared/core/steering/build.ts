@@ -156,7 +156,8 @@ export class SteeringBuild {
         const ranking = this.#rankingIn(group, row).map((pop) => (pop === noPop ? noPop : toPlace[pop]!));
         const whole = ranking.length === states.width && new Set(ranking).size === states.width;
         if (!whole || ranking.some((place) => place >= states.width)) continue;
-        if (!equal(ranking, this.#baseRanking(owner, row))) states.own(row, ranking, map.createdAtMs);
+        if (!equal(ranking, this.#baseRanking(owner, row)))
+          states.own(row, withTail(ranking, owner.base.tails), map.createdAtMs);
       }
     }
   }
@@ -237,12 +238,13 @@ export class SteeringBuild {
   }
 
   #rank(group: Group, row: number, nowMs: number): void {
-    const { plan, states, costs } = group;
+    const { plan, base, states, costs } = group;
     if (plan.policy === 'geo') return;
     this.#fillCosts(plan, row, costs);
     this.#guard(group, row);
     const isDisputed = this.tiers.isDisputed(row);
     states.rank(row, this.#baseRanking(group, row), costs, this.cells.samples[row]!, nowMs, isDisputed);
+    if (states.owned[row] === 1) withTail(states.ranking(row), base.tails);
   }
 
   /** Takes in what the cell says of tails, and notes in `costs` which PoPs may not be first for it. */
@@ -328,10 +330,10 @@ export class SteeringBuild {
   }
 
   /** What a cell is ranked by until its own evidence decides. */
-  #baseRanking({ places, base, plan }: Group, row: number): Uint8Array {
+  #baseRanking({ places, base }: Group, row: number): Uint8Array {
     const spot = this.#spots[row]!;
     if (places === undefined) return base.rows.row(this.#rowByDistance(base, row));
-    return spot < 0 ? Uint8Array.from(plan.defaultOrder) : places.ranking(spot);
+    return spot < 0 ? base.defaults : places.ranking(spot);
   }
 
   #rowByDistance(base: Base, row: number): number {
@@ -348,17 +350,19 @@ export class SteeringBuild {
     return group.rankings.subarray(at * group.width, (at + 1) * group.width);
   }
 
-  #mapGroup({ plan, base, places, states, fitted }: Group): MapGroup {
+  #mapGroup(group: Group): MapGroup {
+    const { plan, base, places, states, fitted } = group;
     const under = places?.index() ?? base;
     const rows = new Rows(plan.pops.length, under.rows);
+    const rowOf = (row: number): number => {
+      const known = fitted.has(row) ? fitted.findIn(rows, row) : states.findIn(rows, row);
+      return known < 0 ? rows.intern(withTail(this.#ranking(group, row).slice(), base.tails)) : known;
+    };
     const index = (family: 4 | 6): IntervalIndex => {
       const ground = family === 4 ? under.v4 : under.v6;
       if (places === undefined) return ground;
       const owned = this.cells.sorted(family).filter((row) => states.owned[row] === 1 || fitted.has(row));
-      const rankings = owned.map((row) =>
-        rows.intern(withTail(fitted.ranking(row)?.slice() ?? states.ranking(row), base.tails)),
-      );
-      return overlay(ground, this.cells, owned, rankings);
+      return overlay(ground, this.cells, owned, owned.map(rowOf));
     };
     const [v4, v6] = [index(4), index(6)];
     return { key: plan.key, width: plan.pops.length, rankings: rows.bytes().map((place) => plan.pops[place]!), v4, v6 };
@@ -373,9 +377,7 @@ function baseOf({ ground, popVectors, prior, bases }: BuildInput, plan: GroupPla
 }
 
 function placesOf({ ground, popVectors }: BuildInput, plan: GroupPlan, base: Base, tiers: Tiers): PlaceRankings {
-  return new PlaceRankings(ground, plan, popVectors, tiers, base.tails, (place) =>
-    base.rows.row(base.rowOfPlace[place]!),
-  );
+  return new PlaceRankings(ground, plan, popVectors, tiers, base);
 }
 
 /** True when both maps rank every address alike. */

@@ -6,6 +6,7 @@
 import { type Asking, fit, fits, fitting, type PopLimits } from './capacity.ts';
 import { widened } from './cell-index.ts';
 import { noPop } from './map.ts';
+import type { Rows } from './rows.ts';
 import { UnitRankings } from './unit-rankings.ts';
 
 export class Fitted {
@@ -28,6 +29,11 @@ export class Fitted {
   /** Of a cell that is changed: places in the group's candidates, best first. A view, valid until the next update. */
   ranking(row: number): Uint8Array | undefined {
     return this.has(row) ? this.#changed.get(this.#unitOf[row]! - 1) : undefined;
+  }
+
+  /** The number of that ranking, -1: it is not among the rows. */
+  findIn(rows: Rows, row: number): number {
+    return this.#changed.findIn(rows, this.#unitOf[row]! - 1);
   }
 
   /** Rows whose ranking may be another than before; `rowFor` gives units a row that have none. */

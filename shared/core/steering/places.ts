@@ -8,12 +8,12 @@
  * and keeps what it has until another is better by the margin: what is unsure moves nobody to and fro.
  * Only the seats of metros of which something else is believed are ranked anew.
  */
-import { distanceKm, type GroupPlan, IntervalList, type PlaceRanges, withTail } from './base.ts';
+import { type Base, type GroupPlan, headOf, kmOf, type PlaceRanges, withTail } from './base.ts';
 import type { Beyond } from './estimate.ts';
 import type { IntervalIndex } from './map.ts';
 import { Rows } from './rows.ts';
 import type { Metros, Spots } from './spots.ts';
-import type { Tiers } from './tiers.ts';
+import type { Belief, Tiers } from './tiers.ts';
 
 export const placing = {
   /** A seat leaves its first choice for a gain beyond both, of that one's cost. */
@@ -35,65 +35,58 @@ export interface PlaceGround {
 export class PlaceRankings {
   readonly #ground: PlaceGround;
   readonly #plan: GroupPlan;
-  readonly #popVectors: Float32Array;
   readonly #tiers: Tiers;
-  readonly #tails: readonly Uint8Array[];
+  readonly #base: Base;
   readonly #width: number;
-  readonly #byDistance: (place: number) => Uint8Array;
+  /** By place in the group's candidates, unit vectors. */
+  readonly #popVectors: Float64Array;
+  /** By location, the place in the group's candidates that comes first by distance. */
+  readonly #nearest: Uint8Array;
   readonly #seatOfSpot: Int32Array;
   #seats: number;
   #rankings: Uint8Array;
-  /** By place · pops + pop, where measured. */
-  readonly #km: Float32Array;
-  readonly #isMeasured: Uint8Array;
+  /** What is believed, of the metro and AS at hand. */
+  #belief!: Belief;
+  readonly #residualMs: Float64Array;
   readonly #costs: Float64Array;
   /** How far one measured cell alone could move each cost. */
   readonly #slack: Float64Array;
-  readonly #before: Uint8Array;
+  readonly #ranking: Uint8Array;
   /** By PoP; set before `update` is called for all metros. */
   beyond: Beyond | undefined;
-  #index: { readonly rows: Rows; readonly v4: IntervalIndex; readonly v6: IntervalIndex } | undefined;
+  #index: PlaceIndex | undefined;
 
-  /** `byDistance`: the ranking of a place that evidence says nothing of. */
-  constructor(
-    ground: PlaceGround,
-    plan: GroupPlan,
-    popVectors: Float32Array,
-    tiers: Tiers,
-    tails: readonly Uint8Array[],
-    byDistance: (place: number) => Uint8Array,
-  ) {
+  /** `base`: the rankings of places that evidence says nothing of. */
+  constructor(ground: PlaceGround, plan: GroupPlan, popVectors: Float32Array, tiers: Tiers, base: Base) {
     this.#ground = ground;
     this.#plan = plan;
-    this.#popVectors = popVectors;
     this.#tiers = tiers;
-    this.#tails = tails;
-    this.#byDistance = byDistance;
+    this.#base = base;
     this.#width = plan.pops.length;
+    this.#popVectors = Float64Array.from(plan.pops.flatMap((pop) => [...popVectors.subarray(3 * pop, 3 * pop + 3)]));
     this.#seats = ground.places.length / 3;
     this.#rankings = new Uint8Array(this.#seats * this.#width);
-    for (let place = 0; place < this.#seats; place++) this.#rankings.set(byDistance(place), place * this.#width);
+    this.#nearest = new Uint8Array(this.#seats);
+    for (let place = 0; place < this.#seats; place++) {
+      const ranking = base.rows.row(base.rowOfPlace[place]!);
+      this.#rankings.set(ranking, place * this.#width);
+      this.#nearest[place] = ranking[0]!;
+    }
     this.#seatOfSpot = ground.spots.place.slice();
-    const pops = popVectors.length / 3;
-    this.#isMeasured = new Uint8Array(this.#seats);
-    this.#km = new Float32Array(this.#seats * pops);
+    this.#residualMs = new Float64Array(this.#width);
     this.#costs = new Float64Array(this.#width);
     this.#slack = new Float64Array(this.#width);
-    this.#before = new Uint8Array(this.#width);
+    this.#ranking = new Uint8Array(this.#width);
   }
 
   /** Ranks what lies in these metros anew. True when a ranking changed. */
   update(metros: Iterable<number>): boolean {
     let changed = false;
+    const { first, places } = this.#ground.metros;
     for (const metro of metros) {
-      const { first, places } = this.#ground.metros;
-      for (let i = first[metro]!; i < first[metro + 1]!; i++)
-        changed = this.#rank(places[i]!, places[i]!, 0) || changed;
-      const asns = new Set(this.#tiers.asnsOf(metro));
-      const spots = this.#ground.spotsOfMetro;
-      for (let i = spots.first[metro]!; i < spots.first[metro + 1]!; i++) {
-        changed = this.#rankSpot(spots.items[i]!, asns) || changed;
-      }
+      this.#believe(metro, 0);
+      for (let i = first[metro]!; i < first[metro + 1]!; i++) changed = this.#rank(places[i]!, places[i]!) || changed;
+      changed = this.#rankSpots(metro) || changed;
     }
     if (changed) this.#index = undefined;
     return changed;
@@ -110,73 +103,81 @@ export class PlaceRankings {
   }
 
   /** The address space by ranking; spots below zero follow `defaultOrder`. */
-  index(): { readonly rows: Rows; readonly v4: IntervalIndex; readonly v6: IntervalIndex } {
+  index(): PlaceIndex {
     if (this.#index !== undefined) return this.#index;
-    const rows = new Rows(this.#width);
-    const nowhere = rows.intern(Uint8Array.from(this.#plan.defaultOrder));
+    const rows = new Rows(this.#width, undefined, headOf(this.#width));
+    const nowhere = rows.intern(this.#base.defaults);
     const rowOfSeat = new Int32Array(this.#seats).fill(-1);
-    const cut = (ranges: PlaceRanges): IntervalIndex => {
-      const list = new IntervalList(ranges.family, 1 << 16);
-      for (let i = 0; i < ranges.hi.length; i++) {
-        const spot = ranges.value[i]!;
-        let row = nowhere;
-        if (spot >= 0) {
-          const seat = this.#seatOfSpot[spot]!;
-          if (rowOfSeat[seat]! < 0) rowOfSeat[seat] = rows.intern(this.#row(seat));
-          row = rowOfSeat[seat]!;
-        }
-        list.push(ranges.hi[i]!, ranges.lo[i] ?? 0, row);
-      }
-      return list.index();
+    const rowOf = (spot: number): number => {
+      if (spot < 0) return nowhere;
+      const seat = this.#seatOfSpot[spot]!;
+      if (rowOfSeat[seat]! < 0) rowOfSeat[seat] = rows.intern(this.#row(seat));
+      return rowOfSeat[seat]!;
     };
-    this.#index = { rows, v4: cut(this.#ground.v4), v6: cut(this.#ground.v6) };
+    this.#index = { rows, v4: cutBy(this.#ground.v4, rowOf), v6: cutBy(this.#ground.v6, rowOf) };
     return this.#index;
   }
 
   /** What a request from there to a place in the group's candidates costs, milliseconds. */
   cost(spot: number, at: number): number {
     const { place, asn } = this.#ground.spots;
-    this.#fillCosts(place[spot]!, asn[spot]!);
-    return this.#costs[at]!;
+    this.#believe(this.#ground.metros.ofPlace[place[spot]!]!, asn[spot]!);
+    return this.#cost(place[spot]!, at);
   }
 
-  #fillCosts(place: number, asn: number): void {
-    const { pops, k, backboneMs } = this.#plan;
-    const km = this.#kmFrom(place);
-    const belief = this.#tiers.beliefOf(this.#ground.metros.ofPlace[place]!, asn);
+  /** Takes up what is believed of an AS in a metro. */
+  #believe(metro: number, asn: number): void {
+    const belief = this.#tiers.beliefOf(metro, asn);
+    if (belief === this.#belief) return;
+    this.#belief = belief;
+    const { pops, k } = this.#plan;
     for (let i = 0; i < pops.length; i++) {
-      const pop = pops[i]!;
-      const ms = this.#tiers.expectedMs(km[pop]!, belief.ms[pop]!);
-      this.#costs[i] = k * Math.fround(ms + (this.beyond?.[pop] ?? 0)) + backboneMs[i]!;
-      this.#slack[i] = placing.slackShare * k * belief.slackMs[pop]!;
+      this.#residualMs[i] = belief.ms[pops[i]!]!;
+      this.#slack[i] = placing.slackShare * k * belief.slackMs[pops[i]!]!;
     }
+  }
+
+  /** By what is believed at hand. */
+  #cost(place: number, at: number): number {
+    const { pops, k, backboneMs } = this.#plan;
+    const { places } = this.#ground;
+    const vectors = this.#popVectors;
+    const dot =
+      places[3 * place]! * vectors[3 * at]! +
+      places[3 * place + 1]! * vectors[3 * at + 1]! +
+      places[3 * place + 2]! * vectors[3 * at + 2]!;
+    const ms = this.#tiers.expectedMs(Math.fround(kmOf(dot)), this.#residualMs[at]!);
+    const { beyond } = this;
+    return k * (beyond === undefined ? ms : Math.fround(ms + beyond[pops[at]!]!)) + backboneMs[at]!;
   }
 
   #row(seat: number): Uint8Array {
     return this.#rankings.subarray(seat * this.#width, (seat + 1) * this.#width);
   }
 
-  #rankSpot(spot: number, asns: ReadonlySet<number>): boolean {
+  /** Spots of a metro lie AS by AS. */
+  #rankSpots(metro: number): boolean {
     const { place, asn } = this.#ground.spots;
-    const seat = this.#seatOfSpot[spot]!;
-    const isApart = seat >= this.#ground.places.length / 3;
-    if (!asns.has(asn[spot]!)) {
-      this.#seatOfSpot[spot] = place[spot]!;
-      return isApart;
+    const { first, items } = this.#ground.spotsOfMetro;
+    const asns = new Set(this.#tiers.asnsOf(metro));
+    let changed = false;
+    let before = -1;
+    let isOwn = false;
+    for (let i = first[metro]!; i < first[metro + 1]!; i++) {
+      const spot = items[i]!;
+      if (asn[spot] !== before) {
+        before = asn[spot]!;
+        isOwn = asns.has(before);
+        if (isOwn) this.#believe(metro, before);
+      }
+      const isApart = this.#seatOfSpot[spot]! >= this.#nearest.length;
+      if (isOwn !== isApart) {
+        this.#seatOfSpot[spot] = isOwn ? this.#addSeat(place[spot]!) : place[spot]!;
+        changed = true;
+      }
+      if (isOwn) changed = this.#rank(this.#seatOfSpot[spot]!, place[spot]!) || changed;
     }
-    if (!isApart) this.#seatOfSpot[spot] = this.#addSeat(place[spot]!);
-    return this.#rank(this.#seatOfSpot[spot]!, place[spot]!, asn[spot]!) || !isApart;
-  }
-
-  /** Distances from a place, kept: it is ranked again and again. */
-  #kmFrom(place: number): Float32Array {
-    const pops = this.#popVectors.length / 3;
-    const from = place * pops;
-    const km = this.#km.subarray(from, from + pops);
-    if (this.#isMeasured[place] === 1) return km;
-    this.#isMeasured[place] = 1;
-    for (let pop = 0; pop < pops; pop++) km[pop] = distanceKm(this.#ground.places, place, this.#popVectors, pop);
-    return km;
+    return changed;
   }
 
   #addSeat(place: number): number {
@@ -191,52 +192,94 @@ export class PlaceRankings {
     return seat;
   }
 
-  /** True when the seat's ranking changed. */
-  #rank(seat: number, place: number, asn: number): boolean {
-    this.#fillCosts(place, asn);
-    const row = this.#row(seat);
-    const before = this.#before;
-    before.set(row);
-    const nearest = this.#byDistance(place)[0]!;
-    arrange(row, this.#costs, nearest, this.#slack);
-    withTail(row, this.#tails);
-    for (let i = 0; i < row.length; i++) if (row[i] !== before[i]) return true;
-    return false;
+  /** Ranks a seat by what is believed at hand. True when its ranking changed. */
+  #rank(seat: number, place: number): boolean {
+    const ranking = this.#ranking;
+    const width = this.#width;
+    const from = seat * width;
+    for (let i = 0; i < width; i++) {
+      ranking[i] = this.#rankings[from + i]!;
+      this.#costs[i] = this.#cost(place, i);
+    }
+    // What was in order stays as it was cut.
+    if (!arrange(ranking, this.#costs, this.#nearest[place]!, this.#slack)) return false;
+    withTail(ranking, this.#base.tails);
+    let changed = false;
+    for (let i = 0; i < width; i++) {
+      if (this.#rankings[from + i] !== ranking[i]) changed = true;
+      this.#rankings[from + i] = ranking[i]!;
+    }
+    return changed;
   }
+}
+
+interface PlaceIndex {
+  readonly rows: Rows;
+  readonly v4: IntervalIndex;
+  readonly v6: IntervalIndex;
+}
+
+/** Ranges as intervals by row; neighbours of one row are joined. Counted first: the lists are long, and nothing is copied. */
+function cutBy({ family, hi, lo, value }: PlaceRanges, rowOf: (spot: number) => number): IntervalIndex {
+  let count = 0;
+  let before = -1;
+  for (let i = 0; i < value.length; i++) {
+    const row = rowOf(value[i]!);
+    if (row !== before) count++;
+    before = row;
+  }
+  const starts = new Uint32Array(count);
+  const starts2 = new Uint32Array(family === 6 ? count : 0);
+  const ranking = new Uint32Array(count);
+  before = -1;
+  for (let i = 0, to = 0; i < value.length; i++) {
+    const row = rowOf(value[i]!);
+    if (row === before) continue;
+    before = row;
+    starts[to] = hi[i]!;
+    if (family === 6) starts2[to] = lo[i]!;
+    ranking[to++] = row;
+  }
+  return { family, hi: starts, lo: starts2, ranking };
 }
 
 /**
  * Puts a ranking in order where the gain is beyond the margin, and beyond what one measured cell alone could make of it
  * (`slack` of both costs): no cell moves another. One that left the nearest PoP goes back to that when it gains nothing
- * any more. In place.
+ * any more. In place; false: it was in order.
  */
-export function arrange(ranking: Uint8Array, costs: Float64Array, nearest: number, slack?: Float64Array): void {
-  const slackOf = (a: number, b: number) => (slack === undefined ? 0 : slack[a]! + slack[b]!);
+export function arrange(ranking: Uint8Array, costs: Float64Array, nearest: number, slack: Float64Array): boolean {
+  let moved = false;
   const first = ranking[0]!;
-  const loss = costs[first]! - costs[nearest]!;
-  if (first !== nearest && loss >= slackOf(first, nearest)) moveUp(ranking, ranking.indexOf(nearest), 0);
-  const beats = (own: number, above: number) =>
-    beyondMargin(costs[above]! - costs[own]! - slackOf(above, own), costs[above]!);
+  if (first !== nearest && costs[first]! - costs[nearest]! >= slack[first]! + slack[nearest]!) {
+    moved = moveUp(ranking, ranking.indexOf(nearest), 0);
+  }
   // One between, of which little is known, protects no first choice.
   for (let at = 1; at < ranking.length; at++) {
-    if (!beats(ranking[at]!, ranking[0]!)) continue;
-    moveUp(ranking, at, 0);
+    if (!beats(costs, slack, ranking[at]!, ranking[0]!)) continue;
+    moved = moveUp(ranking, at, 0);
     at = 0;
   }
   for (let end = 2; end < ranking.length; end++) {
     let at = end;
-    while (at > 1 && beats(ranking[end]!, ranking[at - 1]!)) at--;
-    moveUp(ranking, end, at);
+    while (at > 1 && beats(costs, slack, ranking[end]!, ranking[at - 1]!)) at--;
+    if (at < end) moved = moveUp(ranking, end, at);
   }
+  return moved;
+}
+
+function beats(costs: Float64Array, slack: Float64Array, own: number, above: number): boolean {
+  return beyondMargin(costs[above]! - costs[own]! - (slack[above]! + slack[own]!), costs[above]!);
 }
 
 function beyondMargin(gain: number, of: number): boolean {
   return gain > Math.max(placing.gainMs, placing.gainShare * of);
 }
 
-function moveUp(ranking: Uint8Array, from: number, to: number): void {
+function moveUp(ranking: Uint8Array, from: number, to: number): true {
   const place = ranking[from]!;
   // A few bytes: a bulk copy would take longer.
   for (let at = from; at > to; at--) ranking[at] = ranking[at - 1]!;
   ranking[to] = place;
+  return true;
 }

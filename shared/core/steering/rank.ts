@@ -12,6 +12,7 @@
 import { widened } from './cells.ts';
 import { estimation } from './estimation.ts';
 import { noPop } from './map.ts';
+import type { Rows } from './rows.ts';
 
 export const stabilisation = {
   /** A move gains more than both, of the incumbent's cost. */
@@ -83,6 +84,11 @@ export class RankStates {
   /** The place at a step of the ranking of a cell that is owned. */
   at(row: number, step: number): number {
     return this.#ranking[row * this.width + step]!;
+  }
+
+  /** The number of that ranking, -1: it is not among the rows. */
+  findIn(rows: Rows, row: number): number {
+    return rows.find(this.#ranking, row * this.width);
   }
 
   /** A view; valid while the cell is owned and until the next `reserve`. */

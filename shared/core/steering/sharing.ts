@@ -6,7 +6,7 @@
  *     fitted     unit → ranking that fits            a unit that has none of its own becomes a row of the cells
  */
 import { isLoopback, type Prefix } from '../ip.ts';
-import { distanceKm, type GroupPlan } from './base.ts';
+import { type Base, distanceKm, type GroupPlan } from './base.ts';
 import { type Asking, fitting, type PopLimits } from './capacity.ts';
 import type { Cells } from './cells.ts';
 import { type Beyond, CellTimes } from './estimate.ts';
@@ -19,6 +19,7 @@ import type { Tiers } from './tiers.ts';
 
 export interface SharedGroup {
   readonly plan: GroupPlan;
+  readonly base: Base;
   readonly places: PlaceRankings | undefined;
   readonly states: RankStates;
   readonly fitted: Fitted;
@@ -120,14 +121,14 @@ export class Sharing {
     };
   }
 
-  #choiceIn({ plan, places, states }: SharedGroup): (unit: number, step: number) => number {
+  #choiceIn({ base, places, states }: SharedGroup): (unit: number, step: number) => number {
     const { row: rows, spot: spots } = this.requests;
-    const { defaultOrder } = plan;
+    const { defaults } = base;
     return (unit, step) => {
       const row = rows[unit]!;
       if (row >= 0 && states.owned[row] === 1) return states.at(row, step);
       const spot = spots[unit]!;
-      return spot < 0 || places === undefined ? defaultOrder[step]! : places.at(spot, step);
+      return spot < 0 ? defaults[step]! : places!.at(spot, step);
     };
   }
 

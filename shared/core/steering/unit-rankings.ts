@@ -6,6 +6,7 @@
  *              (row + 1, 0: none)     bytes   2 0 1    1 0 2
  */
 import { widened } from './cell-index.ts';
+import type { Rows } from './rows.ts';
 
 export class UnitRankings {
   readonly #width: number;
@@ -29,6 +30,11 @@ export class UnitRankings {
   /** Of one that is there, the PoP at a step of its ranking. */
   at(unit: number, step: number): number {
     return this.#bytes[(this.#at[unit]! - 1) * this.#width + step]!;
+  }
+
+  /** The number of the ranking of one that is there, -1: it is not among the rows. */
+  findIn(rows: Rows, unit: number): number {
+    return rows.find(this.#bytes, (this.#at[unit]! - 1) * this.#width);
   }
 
   /** A view, valid until the next `add`. */
