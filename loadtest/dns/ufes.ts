@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '@ufes/core/config/schema.ts';
-import { type DesiredState, groupKey } from '@ufes/core/desired.ts';
+import { type DesiredState, decodeDesired, groupKey } from '@ufes/core/desired.ts';
 import { seededRng } from '@ufes/core/seeded.ts';
 import type { CellTable, IntervalIndex } from '@ufes/core/steering/map.ts';
 import { encodeMap } from '@ufes/core/steering/map-bytes.ts';
@@ -102,7 +102,7 @@ export async function withContext<T>(
 async function readDesired(context: ServiceContext): Promise<DesiredState> {
   let desired: DesiredState | undefined;
   const follower = followArtefact(context, 'desired', (payload) => {
-    desired = JSON.parse(new TextDecoder().decode(payload)) as DesiredState;
+    desired = decodeDesired(payload);
   });
   await follower.start();
   while (desired === undefined) await pause(50);

@@ -2,7 +2,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { DesiredState } from '@ufes/core/desired.ts';
+import { type DesiredState, decodeDesired } from '@ufes/core/desired.ts';
 import { ManualClock } from '@ufes/io/clock.ts';
 import { type LoadedConfig, loadConfig } from '@ufes/io/config-file.ts';
 import { unseal } from '@ufes/io/envelope.ts';
@@ -150,7 +150,7 @@ export async function bench(given: { folder?: string; clock?: ManualClock; objec
       const version = (await context.store.artefacts.newestVersion('desired'))!;
       const sealed = (await context.store.artefacts.get('desired', version))!;
       const { publicKey } = ensureSigningKeys(join(state, 'keys'));
-      return JSON.parse(Buffer.from(unseal('desired', sealed, publicKey).payload).toString());
+      return decodeDesired(unseal('desired', sealed, publicKey).payload);
     },
     async applied(...nodes) {
       const version = (await context.store.artefacts.newestVersion('desired'))!;

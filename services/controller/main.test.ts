@@ -1,7 +1,7 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { DesiredState } from '@ufes/core/desired.ts';
+import { type DesiredState, decodeDesired } from '@ufes/core/desired.ts';
 import type { Component } from '@ufes/core/ports.ts';
 import { type ArtefactFollower, followArtefact } from '@ufes/io/artefact.ts';
 import { localBus } from '@ufes/io/bus.ts';
@@ -41,7 +41,7 @@ beforeEach(async () => {
   parts.push(main(controller));
   for (const name of ['edge-lon', 'edge-iad', 'dns']) {
     const take = (payload: Uint8Array) => {
-      if (name === 'dns') desired = JSON.parse(Buffer.from(payload).toString()) as DesiredState;
+      if (name === 'dns') desired = decodeDesired(payload);
     };
     const follower: ArtefactFollower = followArtefact(await node(name), 'desired', take);
     parts.push(follower);

@@ -1,5 +1,7 @@
 /** Shows: what the other processes know, as an HTTP API and as pages. Holds nothing of its own; any part may be down. */
+
 import { resolve } from 'node:path';
+import { decodeDesired } from '@ufes/core/desired.ts';
 import { limits } from '@ufes/core/limits.ts';
 import { formatEndpoint } from '@ufes/io/address.ts';
 import { adminGet, adminRequest } from '@ufes/io/admin-client.ts';
@@ -12,7 +14,7 @@ import { type Ask, createCollector } from './collect.ts';
 import { createEventHub } from './events.ts';
 import { geoipPlaces } from './places.ts';
 import { createServer } from './server.ts';
-import { readDesired, topologyOfConfig, topologyOfDesired } from './topology.ts';
+import { topologyOfConfig, topologyOfDesired } from './topology.ts';
 
 export const main: ServiceMain = (context) => {
   const { config, log, ready, registry } = context;
@@ -35,7 +37,7 @@ export const main: ServiceMain = (context) => {
       const site = await buildSite();
       let topology = topologyOfConfig(config);
       const desired = followArtefact(context, 'desired', (payload) => {
-        topology = topologyOfDesired(readDesired(payload));
+        topology = topologyOfDesired(decodeDesired(payload));
       });
       const collector = createCollector({ topology: () => topology, clock, ask, places, hub });
       let notReady: string | undefined = 'starting';

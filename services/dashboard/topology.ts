@@ -4,7 +4,7 @@
  */
 import type { Config } from '@ufes/core/config/schema.ts';
 import type { WorldPop, WorldState } from '@ufes/core/dashboard.ts';
-import { type DesiredState, desiredFormat } from '@ufes/core/desired.ts';
+import type { DesiredState } from '@ufes/core/desired.ts';
 
 export interface Topology {
   readonly pops: readonly Pick<WorldPop, 'id' | 'title' | 'latitude' | 'longitude' | 'capacity' | 'vips'>[];
@@ -44,13 +44,6 @@ export function topologyOfDesired({ pops, origins, services }: DesiredState): To
     ),
     services: own.map(({ name }) => name.replace(/\.$/, '')),
   };
-}
-
-/** Throws when it is none that we know. */
-export function readDesired(payload: Uint8Array): DesiredState {
-  const desired = JSON.parse(new TextDecoder().decode(payload)) as DesiredState;
-  if (desired.format !== desiredFormat) throw new Error(`desired state of format ${desired.format}`);
-  return desired;
 }
 
 function vipsOf({ v4, v6 }: { readonly v4?: string; readonly v6?: string }): string[] {

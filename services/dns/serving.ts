@@ -3,8 +3,7 @@
  * takes over by one assignment. What throws on the way leaves everything as it was (shared/io/artefact.ts then counts it
  * as corrupt and steps back).
  */
-import { type DesiredState, desiredFormat } from '@ufes/core/desired.ts';
-import { OperatingError } from '@ufes/core/errors.ts';
+import { type DesiredState, decodeDesired } from '@ufes/core/desired.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Clock, Log } from '@ufes/core/ports.ts';
 import { buildBucketsInSlices, type SteeringMap, withBuckets } from '@ufes/core/steering/map.ts';
@@ -57,7 +56,7 @@ export function createServing({ answerer, threads, feed, counts, clock, log }: S
   return {
     mapBuffer: memory.maps.take,
     applyDesired(payload) {
-      const desired = readDesired(payload);
+      const desired = decodeDesired(payload);
       const names = compileNames(desired);
       serve(desired, names);
       threads?.serveDesired(desired, answerer.tables!.live);
@@ -82,18 +81,4 @@ export function createServing({ answerer, threads, feed, counts, clock, log }: S
       oldestHere = number;
     },
   };
-}
-
-function readDesired(payload: Uint8Array): DesiredState {
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder().decode(payload));
-  } catch (cause) {
-    throw new OperatingError('ARTEFACT_CORRUPT', 'desired state is no JSON', { cause });
-  }
-  const format = typeof value === 'object' && value !== null && 'format' in value ? value.format : undefined;
-  if (format !== desiredFormat) {
-    throw new OperatingError('ARTEFACT_CORRUPT', `desired state has format ${format}, expected ${desiredFormat}`);
-  }
-  return value as DesiredState;
 }

@@ -6,8 +6,10 @@
  *                                        ▲
  *                          secret store ─┘ polled
  */
-import { type DesiredState, desiredFormat } from '@ufes/core/desired.ts';
-import { describeError, OperatingError } from '@ufes/core/errors.ts';
+
+import { decodeDesired } from '@ufes/core/desired.ts';
+import { describeError } from '@ufes/core/errors.ts';
+import { healthHost } from '@ufes/core/health.ts';
 import { limits } from '@ufes/core/limits.ts';
 import { emptyRouteTable } from '@ufes/core/routing/route-table.ts';
 import { followArtefact } from '@ufes/io/artefact.ts';
@@ -19,7 +21,6 @@ import { addAdminRoutes } from './admin.ts';
 import { checked, createCertificateKeeper, type Wanted } from './certificates.ts';
 import type { DataPlane } from './data-plane.ts';
 import { demandByCell } from './demand.ts';
-import { healthHost } from './planes/node/local.ts';
 import { createNodePlane } from './planes/node/plane.ts';
 import { type Program, programOf } from './program.ts';
 
@@ -36,10 +37,7 @@ export const main: ServiceMain = (context) => {
   let stops: (() => void)[] = [];
 
   const follower = followArtefact(context, 'desired', async (payload) => {
-    const desired = JSON.parse(Buffer.from(payload).toString()) as DesiredState;
-    if (desired.format !== desiredFormat) {
-      throw new OperatingError('ARTEFACT_CORRUPT', `desired state of format ${desired.format}, not ${desiredFormat}`);
-    }
+    const desired = decodeDesired(payload);
     const next = programOf(desired, pop);
     if (next !== undefined) {
       wanted = next.certificates;

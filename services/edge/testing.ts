@@ -1,4 +1,5 @@
 /** For the edge's tests: a plane on loopback with certificates of a CA of its own, origins, and clients that see raw bytes. */
+
 import { mkdtemp, rm } from 'node:fs/promises';
 import {
   createServer,
@@ -14,6 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import type { DesiredHost, DesiredOrigin, DesiredPath, DesiredState } from '@ufes/core/desired.ts';
+import { healthHost } from '@ufes/core/health.ts';
 import { systemClock } from '@ufes/io/clock.ts';
 import { ensureInternalCa, type InternalCa } from '@ufes/io/internal-ca.ts';
 import { silentLog } from '@ufes/io/log.ts';
@@ -21,7 +23,6 @@ import { Registry } from '@ufes/io/metrics.ts';
 import { systemRng } from '@ufes/io/rng.ts';
 import { checked } from './certificates.ts';
 import type { DataPlane, KeyPair } from './data-plane.ts';
-import { healthHost } from './planes/node/local.ts';
 import { createNodePlane } from './planes/node/plane.ts';
 import { programOf } from './program.ts';
 

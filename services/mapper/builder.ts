@@ -8,7 +8,7 @@
  * One mapper builds at a time (lease `map`). What a cell holds of its own is found again in the map in service, so a
  * restart or another mapper goes on where the last one stopped.
  */
-import type { DesiredState } from '@ufes/core/desired.ts';
+import { type DesiredState, decodeDesired } from '@ufes/core/desired.ts';
 import { describeError, OperatingError } from '@ufes/core/errors.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Component, Lease } from '@ufes/core/ports.ts';

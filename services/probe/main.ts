@@ -5,9 +5,8 @@
  */
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { type DesiredPop, type DesiredState, desiredFormat } from '@ufes/core/desired.ts';
+import { type DesiredPop, type DesiredState, decodeDesired } from '@ufes/core/desired.ts';
 import type { Address } from '@ufes/core/ip.ts';
-import { limits } from '@ufes/core/limits.ts';
 import type { Component } from '@ufes/core/ports.ts';
 import { formatEndpoint } from '@ufes/io/address.ts';
 import { followArtefact } from '@ufes/io/artefact.ts';
@@ -109,14 +108,6 @@ function journalState(journal: Journal, forwarder: Forwarder | undefined) {
     lag: forwarder?.lag() ?? 0,
     lost: forwarder?.lost() ?? 0,
   };
-}
-
-function decodeDesired(payload: Uint8Array): DesiredState {
-  const desired = JSON.parse(Buffer.from(payload).toString()) as DesiredState;
-  if (desired.format !== desiredFormat)
-    throw new Error(`desired state of format ${desired.format}, not ${desiredFormat}`);
-  if (desired.pops.length > limits.config.pops) throw new Error(`desired state with ${desired.pops.length} PoPs`);
-  return desired;
 }
 
 function once(make: () => Promise<InternalCa>): () => Promise<InternalCa> {

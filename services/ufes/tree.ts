@@ -7,7 +7,7 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Config } from '@ufes/core/config/schema.ts';
 import type { DnsState } from '@ufes/core/dashboard.ts';
-import type { DesiredState } from '@ufes/core/desired.ts';
+import { decodeDesired } from '@ufes/core/desired.ts';
 import { OperatingError } from '@ufes/core/errors.ts';
 import { limits } from '@ufes/core/limits.ts';
 import { listenAdmin } from '@ufes/io/admin.ts';
@@ -85,7 +85,7 @@ export async function runTree(init: TreeInit): Promise<number> {
 /** A PoP that came into the desired state gets its edge, one that left it loses it. */
 function followPops({ path, demo, overlay }: TreeInit, context: ServiceContext, supervisor: Supervisor) {
   return followArtefact(context, 'desired', async (payload) => {
-    const { pops } = JSON.parse(new TextDecoder().decode(payload)) as DesiredState;
+    const { pops } = decodeDesired(payload);
     const wanted = pops.map(({ id }) => `edge-${id}`).sort();
     const running = supervisor.nodes().filter((node) => node.startsWith('edge-'));
     if (wanted.join() === running.sort().join()) return;

@@ -3,7 +3,9 @@
  * sealed (signed); a change reaches every dns and edge node within a second and never waits for a map build.
  * JSON on the wire; readers compile what they need (dns: answer tables, edge: RouteTable).
  */
+import { OperatingError } from './errors.ts';
 import type { Family } from './ip.ts';
+import { limits } from './limits.ts';
 import type { Version } from './version.ts';
 
 export const desiredFormat = 1;
@@ -209,4 +211,23 @@ export interface DesiredProbe {
 export function groupKey(service: DesiredService, pops: readonly DesiredPop[]): string {
   const ids = service.candidates.map((candidate) => pops[candidate.pop]!.id).sort();
   return `${ids.join(',')}|${service.origin}|${service.k}|${service.policy}`;
+}
+
+/** Throws ARTEFACT_CORRUPT for what is no desired state of this format. What a good one holds its signature vouches for. */
+export function decodeDesired(payload: Uint8Array): DesiredState {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(payload));
+  } catch (cause) {
+    throw new OperatingError('ARTEFACT_CORRUPT', 'desired state is no JSON', { cause });
+  }
+  const format = typeof value === 'object' && value !== null && 'format' in value ? value.format : undefined;
+  if (format !== desiredFormat) {
+    throw new OperatingError('ARTEFACT_CORRUPT', `desired state has format ${format}, expected ${desiredFormat}`);
+  }
+  const desired = value as DesiredState;
+  if (desired.pops.length > limits.config.pops) {
+    throw new OperatingError('ARTEFACT_CORRUPT', `desired state has ${desired.pops.length} PoPs`);
+  }
+  return desired;
 }

@@ -13,6 +13,9 @@
  */
 import { limits } from './limits.ts';
 
+/** Host and SNI under which every edge answers /readyz on every VIP. */
+export const healthHost = 'health.ufes.internal';
+
 export type HealthState = 'unknown' | 'up' | 'down';
 
 export interface CheckSettings {

@@ -1,5 +1,5 @@
 /** Versions, judgements and live state as they come back from the past, out of a real store. */
-import type { DesiredState } from '@ufes/core/desired.ts';
+import { type DesiredState, desiredFormat } from '@ufes/core/desired.ts';
 import { limits } from '@ufes/core/limits.ts';
 import { type Fact, LiveJournal } from '@ufes/core/live-facts.ts';
 import { seededRng } from '@ufes/core/seeded.ts';
@@ -93,7 +93,7 @@ describe('versions', () => {
 
   test('desired states too', async () => {
     const payload = (version: Version, name: string) =>
-      new TextEncoder().encode(JSON.stringify({ version, zones: [{ origin: name }] }));
+      new TextEncoder().encode(JSON.stringify({ format: desiredFormat, version, pops: [], zones: [{ origin: name }] }));
     const first = await publishArtefact(context, 'desired', (version) => payload(version, 'a.example.'));
     clock.advance(1_000);
     await publishArtefact(context, 'desired', (version) => payload(version, 'b.example.'));

@@ -22,7 +22,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { zstdCompress, zstdDecompress, zstdDecompressSync } from 'node:zlib';
 import { applyDelta, makeDelta } from '@ufes/core/delta.ts';
-import type { DesiredState } from '@ufes/core/desired.ts';
+import { type DesiredState, decodeDesired } from '@ufes/core/desired.ts';
 import { OperatingError } from '@ufes/core/errors.ts';
 import { limits } from '@ufes/core/limits.ts';
 import { factsAt, type LiveBatch, type LiveFacts } from '@ufes/core/live-facts.ts';
@@ -94,7 +94,7 @@ export function openHistory({ store, state }: Parts): History {
   });
   const toDesired = async (row: HistoryRow): Promise<DesiredThen> => ({
     version: parseVersion(row.key)!,
-    desired: JSON.parse(new TextDecoder().decode(await verified('desired', row))) as DesiredState,
+    desired: decodeDesired(await verified('desired', row)),
   });
   const newest = async (kind: ArtefactKind, toMs: number) => (await history.list(kind, { toMs, limit: 1 }))[0];
   const ofVersion = (kind: ArtefactKind, version: Version) => history.get(kind, formatVersion(version));

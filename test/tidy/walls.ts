@@ -82,7 +82,7 @@ export const worldly = [/\bDate\.now\b/, /\bMath\.random\b/, /\bprocess\.env\b/]
 export const mayBeWorldly = [
   /^shared\/io\//,
   /^services\/[a-z]+\/main\.ts$/,
-  /^services\/ufes\/command\.ts$/,
+  /^services\/ufes\/(command\.ts|bin\/ufes\.js)$/,
   /^loadtest\//,
   /^test\//,
   /^services\/(dashboard\/web|probe\/beacon)\//,

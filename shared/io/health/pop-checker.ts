@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import type { DesiredPop, DesiredService, DesiredState } from '@ufes/core/desired.ts';
 import { describeError } from '@ufes/core/errors.ts';
-import { checkSettings } from '@ufes/core/health.ts';
+import { checkSettings, healthHost } from '@ufes/core/health.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Component } from '@ufes/core/ports.ts';
 import { targetOf, type Vote, voteExpiryMs } from '@ufes/core/votes.ts';
@@ -21,9 +21,6 @@ import type { attempt } from './attempt.ts';
 import type { CheckTarget } from './check-target.ts';
 import { type CheckResult, createChecker } from './checker.ts';
 import { voteKey } from './votes.ts';
-
-/** Host and SNI under which every edge answers /readyz on every VIP. */
-export const healthHost = 'health.ufes.internal';
 
 export interface PopVantage extends Component {
   /** The PoPs and services to check from now on; of those unchanged the state is kept. */

@@ -6,6 +6,7 @@
  *
  * Everything before `forward` is pure look-up; the table and the book are those in force when the request came.
  */
+import { healthHost } from '@ufes/core/health.ts';
 import type { Clock } from '@ufes/core/ports.ts';
 import { checkRequestHeaders, cleanRequest, type Fields } from '@ufes/core/routing/headers.ts';
 import { type Authority, normaliseTarget, parseAuthority } from '@ufes/core/routing/normal.ts';
@@ -15,7 +16,7 @@ import type { ProbeJoin } from '../../data-plane.ts';
 import type { Upgrade } from './connections.ts';
 import type { Exchange } from './exchange.ts';
 import { Forward } from './forward.ts';
-import { healthHost, type LocalAnswer, probeAnswer, probeId, readiness, redirect, refusal } from './local.ts';
+import { type LocalAnswer, probeAnswer, probeId, readiness, redirect, refusal } from './local.ts';
 import type { Origins } from './origins.ts';
 import type { Recorder } from './record.ts';
 import { serverTiming, type Timing } from './timing.ts';

@@ -10,9 +10,6 @@ export interface LocalAnswer {
   readonly reason?: Reason;
 }
 
-/** Host of /readyz on every address. */
-export const healthHost = 'health.ufes.internal';
-
 const plain = { 'content-type': 'text/plain; charset=utf-8', 'cache-control': 'no-store' };
 
 export function refusal(reason: Reason): LocalAnswer {
