@@ -249,27 +249,56 @@ class LeastFirst {
  * within hard limits. Those that differ from the unit's own, by unit.
  */
 export function fit(asking: Asking, limits: PopLimits): UnitRankings {
-  const { demand, width } = asking;
-  const fitted = new UnitRankings(width, demand.length);
-  const promote = (unit: number, from: number, to: number): void => {
-    const ranking = fitted.get(unit) ?? copied(asking, unit, fitted.add(unit));
-    const pop = ranking[from]!;
-    ranking.copyWithin(to + 1, to, from);
-    ranking[to] = pop;
-  };
+  const fitted = new UnitRankings(asking.width, asking.demand.length);
   const steps = assign(asking, limits);
-  for (let unit = 0; unit < steps.length; unit++) if (steps[unit]! > 0) promote(unit, steps[unit]!, 0);
+  for (let unit = 0; unit < steps.length; unit++) if (steps[unit]! > 0) promote(asking, fitted, unit, steps[unit]!, 0);
+  fitSeconds(asking, limits, fitted);
+  return fitted;
+}
+
+function promote(asking: Asking, fitted: UnitRankings, unit: number, from: number, to: number): void {
+  const ranking = fitted.get(unit) ?? copied(asking, unit, fitted.add(unit));
+  const pop = ranking[from]!;
+  ranking.copyWithin(to + 1, to, from);
+  ranking[to] = pop;
+}
+
+/** Second choices alone, in place: nobody moves. */
+export function fitSeconds(asking: Asking, limits: PopLimits, fitted: UnitRankings): void {
+  const { width } = asking;
   const choice = (unit: number, step: number) => (fitted.has(unit) ? fitted.at(unit, step) : asking.choice(unit, step));
-  const after: Asking = { ...asking, demand, width, choice };
+  const after: Asking = { ...asking, choice };
   const { first, load, heirs } = loadsOf(after);
   for (let lost = 0; lost < width; lost++) {
     const room = Float64Array.from(load, (of, pop) => (pop === lost ? 0 : Math.max(0, limits.hard[pop]! - of)));
     if (room.every((free, pop) => pop === lost || heirs[lost * width + pop]! <= free + rounding)) continue;
     const units = unitsOf(first, lost);
     const next = assign(after, { soft: room, hard: room }, 1, units);
-    for (const [i, unit] of units.entries()) if (next[i]! > 1) promote(unit, next[i]!, 1);
+    for (const [i, unit] of units.entries()) if (next[i]! > 1) promote(asking, fitted, unit, next[i]!, 1);
   }
-  return fitted;
+}
+
+/**
+ * Whether those who would go elsewhere by `after` than by `before` are worth it: they gain in the mean, or half of what
+ * they ask for is beyond a soft limit now. What fits goes on otherwise: shared out anew, nearly as good, it would move many.
+ */
+export function isWorthIt(asking: Asking, { soft }: PopLimits, before: Asking['choice'], after: Asking['choice']) {
+  const { demand, width } = asking;
+  const [load, then] = [new Float64Array(width), new Float64Array(width)];
+  let [moved, gain] = [0, 0];
+  for (let unit = 0; unit < demand.length; unit++) {
+    const of = demand[unit]!;
+    if (of <= 0) continue;
+    const [from, to] = [before(unit, 0), after(unit, 0)];
+    load[from]! += of;
+    then[to]! += of;
+    if (from === to) continue;
+    moved += of;
+    const ms = asking.cost(unit, from) - asking.cost(unit, to);
+    if (!Number.isNaN(ms)) gain += of * ms;
+  }
+  const over = (loads: Float64Array) => loads.reduce((sum, of, pop) => sum + Math.max(0, of - soft[pop]!), 0);
+  return gain > fitting.lossMs * moved || over(load) - over(then) > moved / 2;
 }
 
 function copied({ width, choice }: Asking, unit: number, into: Uint8Array): Uint8Array {

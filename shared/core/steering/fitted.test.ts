@@ -73,6 +73,24 @@ describe('a build', () => {
     expect(cells.filter((text) => firstOf(map, text) === iad)).toEqual([cells[4]]);
   });
 
+  test('shares out anew what fits only for what those who move gain by it', () => {
+    const build = world([1000, 93, 1000]);
+    ask(build, 10);
+    const to = (i: number, ms: number, atMs: number) => {
+      const row = addCell(build, cells[i]!);
+      build.cells.setOwn(row, lon, measured(20, 30), atMs / 1000);
+      build.cells.setOwn(row, iad, measured(ms, 30), atMs / 1000);
+    };
+    const away = (map: SteeringMap) => cells.filter((text) => firstOf(map, text) === iad);
+    for (const i of cells.keys()) to(i, i === 4 ? 60 : 150, nowMs);
+    expect(away(build.build(nowMs, true))).toEqual([cells[4]]);
+    // One that would now lose a little less than the one that is away.
+    to(5, 57, nowMs + 700_000);
+    expect(away(build.build(nowMs + 700_000, true))).toEqual([cells[4]]);
+    to(5, 40, nowMs + 1_400_000);
+    expect(away(build.build(nowMs + 1_400_000, true))).toEqual([cells[5]]);
+  });
+
   test('leaves room for the loss of a PoP: second choices are spread over the others', () => {
     const build = world([73, 110, 73]);
     ask(build, 10);

@@ -1,9 +1,9 @@
 /**
  * Rankings of one group that were changed so that PoPs have room (capacity.ts), kept from build to build. While they go on
  * to fit, they stay for a while, and who was sent away is the first to be sent away again: a little more or less demand
- * moves nobody to and fro.
+ * moves nobody to and fro. What still fits is shared out anew only for what those who move gain by it.
  */
-import { type Asking, fit, fits, fitting, type PopLimits } from './capacity.ts';
+import { type Asking, fit, fitSeconds, fits, fitting, isWorthIt, type PopLimits } from './capacity.ts';
 import { widened } from './cell-index.ts';
 import { noPop } from './map.ts';
 import type { Rows } from './rows.ts';
@@ -57,7 +57,13 @@ export class Fitted {
     this.#atMs = nowMs;
     const less = { soft: scaled(limits.soft), hard: scaled(limits.hard) };
     const wasAt = (unit: number, step: number) => (kept.has(unit) ? kept.at(unit, step) : noPop);
-    const fitted = fit({ ...asking, kept: wasAt }, less);
+    let fitted = fit({ ...asking, kept: wasAt }, less);
+    const then = (unit: number, step: number) => (fitted.has(unit) ? fitted.at(unit, step) : asking.choice(unit, step));
+    if (first && !isWorthIt(asking, less, choice, then)) {
+      if (second) return news;
+      fitted = kept.copyFor(asking.width, asking.demand.length);
+      fitSeconds(asking, less, fitted);
+    }
     this.#changed = fitted;
     fitted.forEach((unit) => {
       const row = rowFor(unit);

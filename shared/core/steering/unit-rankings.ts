@@ -55,6 +55,15 @@ export class UnitRankings {
     return this.#bytes.subarray(row * this.#width, this.#rows * this.#width);
   }
 
+  /** For as many units. */
+  copyFor(width: number, units: number): UnitRankings {
+    const copy = new UnitRankings(width, units);
+    this.forEach((unit) => {
+      copy.add(unit).set(this.get(unit)!);
+    });
+    return copy;
+  }
+
   drop(unit: number): void {
     this.#at[unit] = 0;
     this.size--;
