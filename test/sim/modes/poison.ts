@@ -166,7 +166,11 @@ class Draw {
         const { user, atMs: sentMs, age } = times[next]!;
         const liar = apart.has(user) ? user : undefined;
         const record = source.one(user, sentMs);
-        told.push({ record: liar === undefined ? record : this.#ofBest(record, user, sentMs, rng), liar, age });
+        told.push({
+          record: liar === undefined ? record : this.#ofBest(record, user, steering.choose(user), rng),
+          liar,
+          age,
+        });
       }
       steering.fold(told.map(({ record }) => record));
       steering.build(atMs, true);
@@ -208,13 +212,14 @@ class Draw {
     return { moved, others };
   }
 
-  /** Always of the five best PoPs, so that n is that of each. */
-  #ofBest(record: SampleRecord, user: number, atMs: number, rng: Rng): SampleRecord {
+  /** Always of where it goes and the best PoPs beside that, so that n is that of each. */
+  #ofBest(record: SampleRecord, user: number, incumbent: number, rng: Rng): SampleRecord {
+    const { atMs } = record;
     const best = this.#world.popIds
       .map((_, pop) => pop)
-      .sort((a, b) => this.#truth.costMs(user, a) - this.#truth.costMs(user, b))
-      .slice(0, limits.probe.targetsPerPlan);
-    const observations = best.map((pop) => {
+      .filter((pop) => pop !== incumbent)
+      .sort((a, b) => this.#truth.costMs(user, a) - this.#truth.costMs(user, b));
+    const observations = [incumbent, ...best].slice(0, limits.probe.targetsPerPlan).map((pop) => {
       const target = `pop:${this.#world.popIds[pop]}`;
       if (rng.next() < this.#falseFailures) return { target, ok: false, weight: 1 };
       return { target, ok: true, rttMs: this.#world.observe(user, pop, atMs, record.kind, rng), weight: 1 };
