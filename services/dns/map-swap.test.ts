@@ -1,6 +1,5 @@
 /** Maps in turn over threads that answer: by the right map of those in flight, in memory that is used again. */
 import { createSocket } from 'node:dgram';
-import type { Worker } from 'node:worker_threads';
 import { createCookieKeys } from '@ufes/core/dns/cookie.ts';
 import { parsePeer } from '@ufes/core/ip.ts';
 import { limits } from '@ufes/core/limits.ts';
@@ -14,22 +13,10 @@ import { ProbeQueries, RecentAnswers } from './recent.ts';
 import { createRateTable } from './rrl.ts';
 import { createServing } from './serving.ts';
 import { buildMap, desiredState, harness, plainWire, query, readAnswer } from './testing.ts';
+import { workers } from './testing-workers.ts';
 import { createThreads, type Threads } from './threads.ts';
 
-/** Every thread started, so that one can be ended from outside as the system might. */
-const { workers } = vi.hoisted(() => ({ workers: [] as Worker[] }));
-vi.mock('node:worker_threads', async (original) => {
-  const actual = await original<typeof import('node:worker_threads')>();
-  return {
-    ...actual,
-    Worker: class extends actual.Worker {
-      constructor(...given: ConstructorParameters<typeof Worker>) {
-        super(...given);
-        workers.push(this);
-      }
-    },
-  };
-});
+vi.mock('node:worker_threads', async (original) => (await import('./testing-workers.ts')).watchWorkers(original));
 
 const cleanups: (() => Promise<unknown> | unknown)[] = [];
 afterEach(async () => {

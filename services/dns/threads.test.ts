@@ -3,7 +3,6 @@ import { createSocket } from 'node:dgram';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Worker } from 'node:worker_threads';
 import { createCookieKeys } from '@ufes/core/dns/cookie.ts';
 import { limits } from '@ufes/core/limits.ts';
 import { createLive } from '@ufes/core/live.ts';
@@ -19,22 +18,10 @@ import { QueryLog } from './query-log.ts';
 import { ProbeQueries, RecentAnswers } from './recent.ts';
 import { createRateTable } from './rrl.ts';
 import { buildMap, desiredState, harness, plainWire, query, readAnswer, service } from './testing.ts';
+import { workers } from './testing-workers.ts';
 import { createThreads } from './threads.ts';
 
-/** Every thread started, so that one can be ended from outside as the system might. */
-const { workers } = vi.hoisted(() => ({ workers: [] as Worker[] }));
-vi.mock('node:worker_threads', async (original) => {
-  const actual = await original<typeof import('node:worker_threads')>();
-  return {
-    ...actual,
-    Worker: class extends actual.Worker {
-      constructor(...given: ConstructorParameters<typeof Worker>) {
-        super(...given);
-        workers.push(this);
-      }
-    },
-  };
-});
+vi.mock('node:worker_threads', async (original) => (await import('./testing-workers.ts')).watchWorkers(original));
 
 const cleanups: (() => Promise<unknown> | unknown)[] = [];
 afterEach(async () => {
