@@ -241,17 +241,18 @@ export class SteeringBuild {
     const { plan, base, states, costs } = group;
     if (plan.policy === 'geo') return;
     this.#fillCosts(plan, row, costs);
-    this.#guard(group, row);
+    const ranked = this.#baseRanking(group, row);
+    this.#guard(group, row, ranked);
     const isDisputed = this.tiers.isDisputed(row);
-    states.rank(row, this.#baseRanking(group, row), costs, this.cells.samples[row]!, nowMs, isDisputed);
+    states.rank(row, ranked, costs, this.cells.samples[row]!, nowMs, isDisputed);
     if (states.owned[row] === 1) withTail(states.ranking(row), base.tails);
   }
 
   /** Takes in what the cell says of tails, and notes in `costs` which PoPs may not be first for it. */
-  #guard(group: Group, row: number): void {
+  #guard(group: Group, row: number, ranked: Uint8Array): void {
     const { plan, states, costs, slow } = group;
     const { kind, votes } = this.cells;
-    const incumbent = (states.owned[row] === 1 ? states.ranking(row) : this.#baseRanking(group, row))[0]!;
+    const incumbent = (states.owned[row] === 1 ? states.ranking(row) : ranked)[0]!;
     const said = votes[row] === 1 ? slowPlaces(costs, incumbent) : [];
     slow.say(row, this.tiers.asnOf(row), said, kind[row] === edgeTimed);
     costs.barred.fill(0);

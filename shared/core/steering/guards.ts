@@ -29,6 +29,7 @@ const none: readonly number[] = [];
 export function slowPlaces({ cost, tail }: CellCosts, incumbent: number): readonly number[] {
   let best = Number.POSITIVE_INFINITY;
   for (let i = 0; i < tail.length; i++) if (tail[i]! < best) best = tail[i]!;
+  if (best === Number.POSITIVE_INFINITY) return none;
   const limit = best + Math.max(guarding.tailMs, guarding.tailShare * best);
   const isSlow = (place: number) => tail[place]! > limit;
   let found = none;
