@@ -112,8 +112,8 @@ class Feeder {
     let row = cells.rowOf(prefix.family, prefix.hi, prefix.lo);
     if (row < 0) {
       if (this.#entries.count === 0) return false;
-      const { geoip, ground, plan } = this.#fed;
-      row = cells.add(placeOf(geoip, ground, plan.popVectors, prefix, cells));
+      const { ground, plan } = this.#fed;
+      row = cells.add(placeOf(ground, plan.popVectors, prefix, cells));
     }
     const kind = this.#chosenKind();
     cells.kind[row] = kind;

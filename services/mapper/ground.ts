@@ -3,7 +3,7 @@ import { formatPrefix, isLoopback, type Prefix } from '@ufes/core/ip.ts';
 import { distanceKm } from '@ufes/core/steering/base.ts';
 import type { CellPlace, Cells } from '@ufes/core/steering/cells.ts';
 import type { Prior } from '@ufes/core/steering/estimation.ts';
-import { type Ground, groundOf, locationOf } from '@ufes/core/steering/ground.ts';
+import { type Ground, groundOf, spotOf } from '@ufes/core/steering/ground.ts';
 import type { Geoip } from '@ufes/geoip/geoip.ts';
 import { floorRttMs, priorRttMs } from '@ufes/geoip/prior.ts';
 
@@ -29,12 +29,13 @@ export function groundFrom(geoip: Geoip): Ground {
 }
 
 /** Where a cell is: distances to the PoPs, unless `known` has them, and whether it speaks for others of its AS and metro. */
-export function placeOf(geoip: Geoip, ground: Ground, pops: Float32Array, prefix: Prefix, known?: Cells): CellPlace {
-  const location = locationOf(ground, prefix.family, prefix.hi, prefix.lo);
+export function placeOf(ground: Ground, pops: Float32Array, prefix: Prefix, known?: Cells): CellPlace {
+  const spot = spotOf(ground, prefix.family, prefix.hi, prefix.lo);
+  const location = ground.spots.place[spot] ?? -1;
   const length = known?.hasPlace(location) === true ? 0 : pops.length / 3;
   const km = Float32Array.from({ length }, (_, pop) => distanceKm(ground.places, location, pops, pop));
   const hasMetro = (ground.metros.ofPlace[location] ?? -1) >= 0;
-  return { prefix, location, km, votes: hasMetro && !isLoopback(prefix) && geoip.asn(prefix) !== 0 };
+  return { prefix, location, km, votes: hasMetro && !isLoopback(prefix) && (ground.spots.asn[spot] ?? 0) !== 0 };
 }
 
 /** For people: city, country, or the prefix where GeoIP knows nothing. */

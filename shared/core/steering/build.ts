@@ -168,7 +168,7 @@ export class SteeringBuild {
     const rows = this.#dueRows(all || this.#isAllDue);
     this.#isAllDue = false;
     this.#builtAtMs = nowMs;
-    for (const { states } of this.#groups) states.reserve(cells.count);
+    this.#reserve();
     for (const row of rows) {
       estimateCell(cells, row, this.tiers, nowMs, this.#scratch, this.#beyond);
       for (const group of this.#groups) this.#rank(group, row, nowMs);
@@ -237,6 +237,10 @@ export class SteeringBuild {
     if (told.size > 0) for (const { places } of this.#groups) places?.update(told);
   }
 
+  #reserve(): void {
+    for (const { places, states } of this.#groups) if (places !== undefined) states.reserve(this.cells.count);
+  }
+
   #rank(group: Group, row: number, nowMs: number): void {
     const { plan, base, states, costs } = group;
     if (plan.policy === 'geo') return;
@@ -284,7 +288,7 @@ export class SteeringBuild {
   #share(nowMs: number): void {
     const { cells } = this;
     const rows = this.sharing.share(nowMs, this.#beyond, () => this.#placeRows());
-    for (const { states } of this.#groups) states.reserve(cells.count);
+    this.#reserve();
     for (const row of rows) {
       estimateCell(cells, row, this.tiers, nowMs, this.#scratch, this.#beyond);
       this.#put(row);
@@ -351,6 +355,15 @@ export class SteeringBuild {
     return group.rankings.subarray(at * group.width, (at + 1) * group.width);
   }
 
+  /** Cells that are not ranked as their places are, by address. */
+  #ownRows({ states, fitted }: Group, family: 4 | 6): Uint32Array {
+    const sorted = this.cells.sorted(family);
+    const own = new Uint32Array(sorted.length);
+    let count = 0;
+    for (const row of sorted) if (states.owned[row] === 1 || fitted.has(row)) own[count++] = row;
+    return own.subarray(0, count);
+  }
+
   #mapGroup(group: Group): MapGroup {
     const { plan, base, places, states, fitted } = group;
     const under = places?.index() ?? base;
@@ -362,8 +375,8 @@ export class SteeringBuild {
     const index = (family: 4 | 6): IntervalIndex => {
       const ground = family === 4 ? under.v4 : under.v6;
       if (places === undefined) return ground;
-      const owned = this.cells.sorted(family).filter((row) => states.owned[row] === 1 || fitted.has(row));
-      return overlay(ground, this.cells, owned, owned.map(rowOf));
+      const own = this.#ownRows(group, family);
+      return overlay(ground, this.cells, own, own.map(rowOf));
     };
     const [v4, v6] = [index(4), index(6)];
     return { key: plan.key, width: plan.pops.length, rankings: rows.bytes().map((place) => plan.pops[place]!), v4, v6 };

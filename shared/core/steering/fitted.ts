@@ -13,7 +13,8 @@ export class Fitted {
   #changed = new UnitRankings(0, 0);
   /** By unit, of those that are changed: first and second choice of its own then. */
   #own = new Uint8Array(0);
-  /** Unit + 1 by cell row, 0: none. */
+  /** By cell row: 1, it is changed; and its unit. */
+  #isChanged = new Uint8Array(0);
   #unitOf = new Uint32Array(0);
   #atMs = Number.NEGATIVE_INFINITY;
 
@@ -23,17 +24,17 @@ export class Fitted {
   }
 
   has(row: number): boolean {
-    return row < this.#unitOf.length && this.#changed.has(this.#unitOf[row]! - 1);
+    return this.#isChanged[row] === 1;
   }
 
   /** Of a cell that is changed: places in the group's candidates, best first. A view, valid until the next update. */
   ranking(row: number): Uint8Array | undefined {
-    return this.has(row) ? this.#changed.get(this.#unitOf[row]! - 1) : undefined;
+    return this.has(row) ? this.#changed.get(this.#unitOf[row]!) : undefined;
   }
 
   /** The number of that ranking, -1: it is not among the rows. */
   findIn(rows: Rows, row: number): number {
-    return this.#changed.findIn(rows, this.#unitOf[row]! - 1);
+    return this.#changed.findIn(rows, this.#unitOf[row]!);
   }
 
   /** Rows whose ranking may be another than before; `rowFor` gives units a row that have none. */
@@ -48,8 +49,10 @@ export class Fitted {
     kept.forEach((unit) => {
       const [first, second] = [this.#own[2 * unit], this.#own[2 * unit + 1]];
       if (first === asking.choice(unit, 0) && (asking.width < 2 || second === asking.choice(unit, 1))) return;
+      const row = rowFor(unit);
       kept.drop(unit);
-      news.add(rowFor(unit));
+      this.#isChanged[row] = 0;
+      news.add(row);
     });
     const choice = (unit: number, step: number) => (kept.has(unit) ? kept.at(unit, step) : asking.choice(unit, step));
     const { first, second } = fits({ ...asking, choice }, limits);
@@ -65,13 +68,15 @@ export class Fitted {
       fitSeconds(asking, less, fitted);
     }
     this.#changed = fitted;
+    kept.forEach((unit) => {
+      const row = rowFor(unit);
+      this.#isChanged[row] = 0;
+      if (!fitted.has(unit)) news.add(row);
+    });
     fitted.forEach((unit) => {
       const row = rowFor(unit);
       if (!isSame(kept.get(unit), fitted.get(unit)!)) news.add(row);
       this.#note(unit, row, asking);
-    });
-    kept.forEach((unit) => {
-      if (!fitted.has(unit)) news.add(rowFor(unit));
     });
     return news;
   }
@@ -80,8 +85,10 @@ export class Fitted {
     this.#own = widened(this.#own, 2 * unit + 2);
     this.#own[2 * unit] = asking.choice(unit, 0);
     if (asking.width > 1) this.#own[2 * unit + 1] = asking.choice(unit, 1);
+    this.#isChanged = widened(this.#isChanged, row + 1);
     this.#unitOf = widened(this.#unitOf, row + 1);
-    this.#unitOf[row] = unit + 1;
+    this.#isChanged[row] = 1;
+    this.#unitOf[row] = unit;
   }
 }
 

@@ -1,6 +1,5 @@
 /** What GeoIP says of all addresses, prepared for building maps: spots by range, places as vectors, metros. */
 import { foldRanges, type PlaceRanges, vectorsOf } from './base.ts';
-import { findInterval } from './map.ts';
 import type { PlaceGround } from './places.ts';
 import { groupBy, metrosOf, SpotNumbers, spotRanges } from './spots.ts';
 
@@ -17,10 +16,18 @@ export interface AsnRanges {
   readonly v6: PlaceRanges;
 }
 
+/** Every 32nd first address is kept apart too: a look-up searches those, which stay in the processor's cache, and one run. */
+const run = 32;
+
+interface GroundRanges extends PlaceRanges {
+  readonly sampleHi: Uint32Array;
+  readonly sampleLo: Uint32Array;
+}
+
 export interface Ground extends PlaceGround {
   /** Spots, folded to cells (`foldRanges`), with what was there before. */
-  readonly v4: PlaceRanges;
-  readonly v6: PlaceRanges;
+  readonly v4: GroundRanges;
+  readonly v6: GroundRanges;
   /** Unit vectors by location id (`vectorsOf`). */
   readonly places: Float32Array;
   /** Name and date. */
@@ -38,8 +45,8 @@ export function groundOf(
   const places = vectorsOf(locations.latitude, locations.longitude);
   const numbers = new SpotNumbers();
   const [folded4, folded6] = [v4, v6].map((ranges) =>
-    foldRanges(spotRanges(ranges, ranges.family === 4 ? asns?.v4 : asns?.v6, numbers)),
-  ) as [PlaceRanges, PlaceRanges];
+    sampled(foldRanges(spotRanges(ranges, ranges.family === 4 ? asns?.v4 : asns?.v6, numbers))),
+  ) as [GroundRanges, GroundRanges];
   const spots = numbers.spots();
   const metros = metrosOf(locations.latitude, locations.longitude, locations.country, places);
   const metroOfSpot = spots.place.map((place) => metros.ofPlace[place]!);
@@ -51,14 +58,41 @@ export function groundOf(
   return { v4: folded4, v6: folded6, places, label, spots, metros, spotsOfMetro };
 }
 
+function sampled(ranges: PlaceRanges): GroundRanges {
+  const every = (starts: Uint32Array) =>
+    Uint32Array.from({ length: Math.ceil(starts.length / run) }, (_, i) => starts[i * run]!);
+  return { ...ranges, sampleHi: every(ranges.hi), sampleLo: every(ranges.lo) };
+}
+
 /** Spot of a cell, -1 for none: the one that the base ranks it by. */
 export function spotOf(ground: Ground, family: 4 | 6, hi: number, lo: number): number {
   const ranges = family === 4 ? ground.v4 : ground.v6;
-  return ranges.value[findInterval({ ...ranges, ranking: unused }, hi, lo)]!;
+  const { sampleHi, sampleLo } = ranges;
+  const from = run * lastUpTo(sampleHi, sampleLo, 0, sampleHi.length - 1, hi, lo);
+  return ranges.value[lastUpTo(ranges.hi, ranges.lo, from, Math.min(from + run, ranges.hi.length) - 1, hi, lo)]!;
+}
+
+/** The last of starts[low … high] that is at or before the address; the first is. `startsLo` is empty for v4. */
+function lastUpTo(
+  starts: Uint32Array,
+  startsLo: Uint32Array,
+  low: number,
+  high: number,
+  hi: number,
+  lo: number,
+): number {
+  let first = low;
+  let last = high;
+  while (first < last) {
+    const middle = (first + last + 1) >>> 1;
+    const start = starts[middle]!;
+    if (start < hi || (start === hi && (startsLo.length === 0 || startsLo[middle]! <= lo))) first = middle;
+    else last = middle - 1;
+  }
+  return first;
 }
 
 /** Location of a cell, -1 for none. */
 export function locationOf(ground: Ground, family: 4 | 6, hi: number, lo: number): number {
   return ground.spots.place[spotOf(ground, family, hi, lo)] ?? -1;
 }
-const unused = new Uint32Array(0);

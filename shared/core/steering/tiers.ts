@@ -31,6 +31,8 @@ import { emptyResiduals, type Residuals, Votes } from './votes.ts';
 const remembered = 24;
 /** Cells of a metro that vote, evenly picked of more: a median of so many is sure, and the work bounded. */
 const votersMax = 500;
+/** Of these, cells that predictions are tried on, evenly picked too: each ring of errors holds a thousand. */
+const learnersMax = 50;
 /** What a residual must change by to be told, milliseconds: less changes no ranking. */
 const tellMs = 0.25;
 /** Number of the kind that edges time themselves: nobody can be nearer than it says. */
@@ -404,7 +406,9 @@ export class Tiers {
       if (known.byAsn.has(asn)) ofAsn.set(asn, this.#spreadOf(votes, cells));
     }
     const around = this.#lookAround(metro);
-    for (let cell = 0; cell < votes.cells; cell++) {
+    const step = Math.max(1, votes.cells / learnersMax);
+    for (let i = 0; i < votes.cells; i += step) {
+      const cell = Math.floor(i);
       const row = votes.row[cell]!;
       const own = ofAsn.get(this.#asnOf[row]!);
       for (let at = votes.first[cell]!; at < votes.first[cell + 1]!; at++) {
