@@ -282,7 +282,7 @@ function estimateOf(
     lowMs: low[at]! / 10,
     highMs: high[at]! / 10,
     n: n[at]!,
-    tier: tierNames[tier[at] as 0 | 1 | 2 | 3 | 4 | 5] ?? 'none',
+    tier: tierNames[tier[at] as 0 | 1 | 2 | 3 | 4] ?? 'none',
     ...(backboneMs === undefined ? {} : { backboneMs, costMs: k * clientMs + backboneMs }),
   };
 }

@@ -8,7 +8,7 @@
  *     1 prefix        own p25 of the cell
  *     2 asn-metro     ⎫
  *     3 spatial       ⎬ tiers.ts
- *     5 prior         ⎭ by distance
+ *     4 prior         ⎭ by distance
  */
 import { fade, type QuantileBounds, type Sketch } from '../sketch/sketch.ts';
 import type { Cells } from './cells.ts';

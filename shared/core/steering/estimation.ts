@@ -37,7 +37,7 @@ export const estimation = {
   fewShare: 0.15,
 };
 
-/** Tier 5, by distance in kilometres. Milliseconds. */
+/** Tier 4, by distance in kilometres. Milliseconds. */
 export interface Prior {
   readonly expectedMs: (km: number) => number;
   /** No path is faster. */

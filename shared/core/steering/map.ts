@@ -21,8 +21,8 @@ import { buildPrefixIndexInSlices, findByPrefix, isWorthIndexing, runThrough, ty
 export const noPop = 255;
 
 /** Which evidence an estimate rests on; the numbers rise from fine evidence to coarse. */
-export const Tier = { none: 0, prefix: 1, asnMetro: 2, spatial: 3, country: 4, prior: 5 } as const;
-export const tierNames = ['none', 'prefix', 'asn-metro', 'spatial', 'country', 'prior'] as const;
+export const Tier = { none: 0, prefix: 1, asnMetro: 2, spatial: 3, prior: 4 } as const;
+export const tierNames = ['none', 'prefix', 'asn-metro', 'spatial', 'prior'] as const;
 
 export interface IntervalIndex extends Starts {
   /** Row number in the group's rankings. */

@@ -1,5 +1,5 @@
 /**
- * Tiers 2 to 5: what is believed of the way from a place to a PoP, from what others measured.
+ * Tiers 2 to 4: what is believed of the way from a place to a PoP, from what others measured.
  *
  *     vote      p25 of a cell − prior − line of the cell                          one vote a cell
  *     metro     median of the votes of a metro                                    3 cells at least
