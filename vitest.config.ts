@@ -1,6 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
 const exclude = ['**/node_modules/**'];
+const timed = '**/*.timed.test.ts';
 const patient = { testTimeout: 120_000, hookTimeout: 120_000 };
 
 export default defineConfig({
@@ -16,7 +17,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['{services,shared,geoip,loadtest}/**/*.test.ts', 'test/{conformance,fuzz,docs,sim}/**/*.test.ts'],
-          exclude,
+          exclude: [...exclude, timed],
           maxWorkers: '100%',
         },
       },
@@ -26,7 +27,7 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
-          exclude: [...exclude, '**/*.timed.test.ts'],
+          exclude: [...exclude, timed],
           ...patient,
           // A process tree keeps a core busy while it starts, and waits most of the time from then on.
           maxWorkers: 2,
@@ -36,8 +37,8 @@ export default defineConfig({
       {
         extends: true,
         test: {
-          name: 'e2e-timed',
-          include: ['test/e2e/**/*.timed.test.ts'],
+          name: 'timed',
+          include: [timed],
           exclude,
           ...patient,
           maxWorkers: 1,

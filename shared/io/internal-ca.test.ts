@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { certificateProblem } from './certificate.ts';
 import { ensureInternalCa } from './internal-ca.ts';
+import { onPath } from './testing.ts';
 
 const run = promisify(execFile);
 let state: string;
@@ -40,7 +41,7 @@ describe('the internal CA', () => {
     for (const [, leaf] of pairs) expect(new X509Certificate(leaf).verify(ca.publicKey)).toBe(true);
   });
 
-  it('issues what openssl accepts for each kind of name, and for no other', async () => {
+  it.runIf(onPath('openssl'))('issues what openssl accepts for each kind of name, and for no other', async () => {
     const ca = await ensureInternalCa(state);
     const pair = await ca.issue(['www.shop.example', '*.probe.example', '127.0.0.1', '2001:db8::1']);
     const leaf = join(state, 'leaf.pem');
@@ -69,7 +70,7 @@ describe('the internal CA', () => {
     expect(certificateProblem(pair, '*.probe.example')).toBeUndefined();
   });
 
-  it('serves TLS that curl trusts by the CA file', async () => {
+  it.runIf(onPath('curl'))('serves TLS that curl trusts by the CA file', async () => {
     const ca = await ensureInternalCa(state);
     const pair = await ca.issue(['www.shop.example']);
     const server = createServer({ cert: pair.certificate, key: pair.key }, (_, response) => response.end('ok'));

@@ -1,4 +1,5 @@
 /** For tests of any room: a whole context on a temporary state folder, silent, with a clock that stands still if wanted. */
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -49,4 +50,9 @@ export async function testContext(init: TestContextInit = {}): Promise<TestConte
       if (init.state === undefined) await rm(state, { recursive: true, force: true });
     },
   };
+}
+
+/** Whether a command is there; tests that need it are skipped without. */
+export function onPath(program: string): boolean {
+  return (process.env['PATH'] ?? '').split(':').some((folder) => existsSync(join(folder, program)));
 }

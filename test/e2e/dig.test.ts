@@ -1,11 +1,12 @@
 /** BIND's dig as a client that knows every option: what it makes of ours. Skipped where there is no dig. */
 import { systemClock } from '@ufes/io/clock.ts';
 import { createLog } from '@ufes/io/log.ts';
+import { onPath } from '@ufes/io/testing.ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createTcpSource } from '../../services/dns/tcp.ts';
 import { desiredState, type Harness, harness } from '../../services/dns/testing.ts';
 import { createDgramSource } from '../../services/dns/udp.ts';
-import { onPath, run } from './tree.ts';
+import { run } from './tree.ts';
 
 const there = onPath('dig');
 const log = createLog({ service: 'dns' }, 'silent');

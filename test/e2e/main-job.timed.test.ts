@@ -2,8 +2,9 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { estimation } from '@ufes/core/steering/estimation.ts';
+import { onPath } from '@ufes/io/testing.ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { endTree, onPath, pause, run, startTree, type Tree, until } from './tree.ts';
+import { endTree, pause, run, startTree, type Tree, until } from './tree.ts';
 
 const name = 'www.shop.example';
 let tree: Tree;

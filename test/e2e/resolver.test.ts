@@ -12,6 +12,7 @@ import { formatPrefix, type Prefix, parsePrefix, prefixOf } from '@ufes/core/ip.
 import { seededRng } from '@ufes/core/seeded.ts';
 import { systemClock } from '@ufes/io/clock.ts';
 import { createLog } from '@ufes/io/log.ts';
+import { onPath } from '@ufes/io/testing.ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createTcpSource } from '../../services/dns/tcp.ts';
 import {
@@ -24,7 +25,7 @@ import {
   service,
 } from '../../services/dns/testing.ts';
 import { createDgramSource } from '../../services/dns/udp.ts';
-import { onPath, until } from './tree.ts';
+import { until } from './tree.ts';
 
 const unbound = ['unbound', '/usr/sbin/unbound'].find((path) => onPath(path) || existsSync(path));
 const rng = seededRng('resolver');

@@ -223,11 +223,6 @@ export async function until(
   throw new Error(`not within ${withinMs} ms: ${what}${last ? ` (${String(last)})` : ''}\n${more()}`);
 }
 
-/** Whether a command is there; tests that need it are skipped without. */
-export function onPath(program: string): boolean {
-  return (process.env['PATH'] ?? '').split(':').some((folder) => existsSync(join(folder, program)));
-}
-
 export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }

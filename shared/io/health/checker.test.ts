@@ -25,6 +25,13 @@ async function listen(server: Server): Promise<number> {
 const http = (listener: RequestListener) => listen(createHttpServer(listener));
 const check = (target: Omit<CheckTarget, 'id' | 'address'>, timeoutMs = 2_000) =>
   attempt({ id: 'x', address: '127.0.0.1', ...target }, timeoutMs, systemClock).done;
+/** A busy machine that holds this process up makes a check say nothing: then it is asked again. */
+const checkTillSaid = async (target: Omit<CheckTarget, 'id' | 'address'>, timeoutMs: number) => {
+  for (;;) {
+    const outcome = await check(target, timeoutMs);
+    if (outcome !== 'void') return outcome;
+  }
+};
 
 describe('one check', () => {
   it('tcp: accepted is up, refused is down', async () => {
@@ -120,12 +127,12 @@ describe('one check', () => {
 
   it('times out on a server that accepts and says nothing', async () => {
     const port = await listen(createServer(() => {}));
-    expect(await check({ kind: 'http', port }, 60)).toMatchObject({ ok: false, error: 'no answer in 60 ms' });
+    expect(await checkTillSaid({ kind: 'http', port }, 60)).toMatchObject({ ok: false, error: 'no answer in 60 ms' });
   });
 
   it('times out on a body that never ends, and reads no more than the bound of one that is large', async () => {
     const slow = await http((_, response) => response.writeHead(200).write('x'));
-    expect(await check({ kind: 'http', port: slow }, 60)).toMatchObject({ ok: false });
+    expect(await checkTillSaid({ kind: 'http', port: slow }, 60)).toMatchObject({ ok: false });
     let written = 0;
     const large = await http((_, response) => {
       const more = (): void => {
