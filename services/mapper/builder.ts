@@ -102,7 +102,7 @@ export class Builder implements Component {
     this.#traffic = new TrafficFeed(context);
     const { table, degradations, availability } = folder;
     this.known = { table, traffic: this.#traffic.traffic, degradations, availability };
-    this.publisher = new Publisher(context, folder.raw, metrics, this.#traffic.traffic);
+    this.publisher = new Publisher(context, folder.raw, metrics);
     this.#isLoaded = () => folder.isLoaded();
     this.#geoip = geoip;
     this.#ground = groundFrom(geoip);
@@ -293,11 +293,12 @@ export class Builder implements Component {
 
   async #publish(map: SteeringMap): Promise<void> {
     const { clock } = this.#context;
-    const { plan, desired } = this.current!;
+    const { build, plan, desired } = this.current!;
     const guardOf = guardLookup(this.current!);
     const aged = clock.monotonicMs() - this.#publishedAtMs >= limits.mapper.estimatesMs;
     const draft = {
       map,
+      build,
       plan,
       desired,
       isEstimateDue: this.#isEstimateDue && aged,

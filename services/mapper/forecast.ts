@@ -147,13 +147,13 @@ function toldLoads(pops: ReadonlyMap<string, PopNow>): Map<string, number> {
 }
 
 /** Whether the moves that the map makes would be let go, and how soon. New groups of names are no moves. */
-function judge(input: ForecastInput, proposal: Proposal, { plan }: Fed, after: SteeringMap | undefined) {
-  const { inService: before, known, nowMs } = input;
+function judge(input: ForecastInput, proposal: Proposal, { plan, build }: Fed, after: SteeringMap | undefined) {
+  const { inService: before, nowMs } = input;
   if (before === undefined || after === undefined || before === after) return undefined;
   const { hard } = proposal.desired.room ?? defaultRoom;
   const costs = costsOf(plan);
   const pops = popsThen(input, proposal);
-  const demand = demandOf(known.traffic, nowMs);
+  const demand = demandOf(build.sharing.requests, nowMs);
   const { reasons, moved } = new Judge().judge({ before, after, nowMs, pops, hard, costs, ...demand });
   return moved.wanted === 0 && reasons.length === 0 ? undefined : { reasons, moved };
 }

@@ -14,11 +14,12 @@ import type { DesiredState } from '@ufes/core/desired.ts';
 import { describeError, OperatingError } from '@ufes/core/errors.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Component } from '@ufes/core/ports.ts';
-import { sameRankings } from '@ufes/core/steering/build.ts';
+import { type SteeringBuild, sameRankings } from '@ufes/core/steering/build.ts';
 import { type GroupCosts, Judge, type JudgeInput, type Judgement } from '@ufes/core/steering/judge.ts';
 import type { RolledBack, SteeringMap } from '@ufes/core/steering/map.ts';
 import { encodeMap } from '@ufes/core/steering/map-bytes.ts';
 import type { Publication, Reason } from '@ufes/core/steering/publication.ts';
+import type { Requests } from '@ufes/core/steering/requests.ts';
 import { defaultRoom } from '@ufes/core/steering/room.ts';
 import { formatVersion, parseVersion, type Version } from '@ufes/core/version.ts';
 import { publishArtefact } from '@ufes/io/artefact.ts';
@@ -30,10 +31,11 @@ import { Effects } from './effects.ts';
 import type { MapperMetrics } from './metrics.ts';
 import type { MapPlan } from './plan.ts';
 import type { RawRing } from './raw.ts';
-import type { Traffic } from './traffic.ts';
 
 export interface Draft {
   readonly map: SteeringMap;
+  /** What made it. */
+  readonly build: SteeringBuild;
   readonly plan: MapPlan;
   readonly desired: DesiredState;
   /** Estimates alone are reason enough to publish. */
@@ -61,7 +63,6 @@ export class Publisher implements Component {
   held: Held | undefined;
   readonly #context: ServiceContext;
   readonly #raw: RawRing;
-  readonly #traffic: Traffic | undefined;
   readonly #metrics: MapperMetrics;
   readonly #conditions: Conditions;
   readonly #judge = new Judge();
@@ -69,9 +70,8 @@ export class Publisher implements Component {
   #toldAtMs = Number.NEGATIVE_INFINITY;
   #recordedAtMs = 0;
 
-  constructor(context: ServiceContext, raw: RawRing, metrics: MapperMetrics, traffic?: Traffic) {
+  constructor(context: ServiceContext, raw: RawRing, metrics: MapperMetrics) {
     this.#context = context;
-    this.#traffic = traffic;
     this.#raw = raw;
     this.#metrics = metrics;
     this.#conditions = new Conditions(context);
@@ -108,10 +108,11 @@ export class Publisher implements Component {
     await this.#conditions.read();
     const judgement = this.#judged(draft, before);
     this.#tellHeld(judgement);
-    const { map } = judgement;
-    if (map === undefined || (!draft.isEstimateDue && sameRankings(map, before))) return undefined;
+    const nowMs = this.#context.clock.nowMs();
     const { rolledBack } = before;
-    const isRolledBack = rolledBack !== undefined && rolledBack.untilMs > this.#context.clock.nowMs();
+    const isRolledBack = rolledBack !== undefined && rolledBack.untilMs > nowMs;
+    const map = isRolledBack ? judgement.map : withRoom(judgement.map, before, draft, nowMs);
+    if (map === undefined || (!draft.isEstimateDue && sameRankings(map, before))) return undefined;
     const published = await this.#put(isRolledBack ? { ...map, rolledBack } : map);
     await this.#publishedAs(published, judgement, draft);
     return published;
@@ -133,7 +134,7 @@ export class Publisher implements Component {
     return { pops: this.#conditions.pops(desired), keeps: this.#conditions.keeps() };
   }
 
-  #judged({ map: after, plan, desired, guardOf }: Draft, before: SteeringMap): Judgement {
+  #judged({ map: after, build, plan, desired, guardOf }: Draft, before: SteeringMap): Judgement {
     const { clock } = this.#context;
     const nowMs = clock.nowMs();
     const sources = new Set(plan.sources);
@@ -145,7 +146,7 @@ export class Publisher implements Component {
       hard: (desired.room ?? defaultRoom).hard,
       costs: costsOf(plan),
       ...(guardOf && { guardOf }),
-      ...demandOf(this.#traffic, nowMs),
+      ...demandOf(build.sharing.requests, nowMs),
       raw: (cells, wanted) => this.#raw.lookup(cells, wanted, sources, nowMs - limits.publish.rawMs),
       rolledBack: before.rolledBack,
       isReleased: this.#conditions.isReleased(),
@@ -286,12 +287,27 @@ export class Publisher implements Component {
   }
 }
 
-/** What cells ask for, where edges count it. */
-export function demandOf(traffic: Traffic | undefined, nowMs: number): Pick<JudgeInput, 'demandOf' | 'totalDemand'> {
-  if (traffic === undefined || traffic.cells === 0) return {};
+/**
+ * What goes into service: the loss of any one PoP is to leave the others with room also where moves wait or are held.
+ * Undefined: nothing does.
+ */
+export function withRoom(
+  judged: SteeringMap | undefined,
+  before: SteeringMap,
+  { map, build }: Pick<Draft, 'map' | 'build'>,
+  nowMs: number,
+): SteeringMap | undefined {
+  if (judged === map) return judged;
+  const fitted = build.refit(judged ?? before, nowMs);
+  return judged === undefined && fitted === before ? undefined : fitted;
+}
+
+/** What cells ask for, as the build takes it, where edges count it. */
+export function demandOf(requests: Requests, nowMs: number): Pick<JudgeInput, 'demandOf' | 'totalDemand'> {
+  if (requests.count === 0) return {};
   return {
-    demandOf: (family, hi, lo) => traffic.rate(family, hi, lo, nowMs),
-    totalDemand: traffic.total(nowMs),
+    demandOf: (family, hi, lo) => requests.rate(family, hi, lo, nowMs),
+    totalDemand: requests.demand(nowMs).reduce((sum, one) => sum + one, 0),
   };
 }
 

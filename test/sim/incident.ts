@@ -29,9 +29,14 @@ const overload = 1.5;
 /** Total demand of what is left after the loss of the busiest PoP. */
 export const filled = 0.75;
 
-/** `growth` is the overload that comes in ten minutes instead of at once. */
-export const eventNames = ['death', 'step', 'overload', 'growth'] as const;
+/**
+ * At the busiest PoP; but `step` is at the busiest of those that their users would be better off without, and `remote` at
+ * the busiest where that is another. `growth` is the overload that comes in ten minutes instead of at once.
+ */
+export const eventNames = ['death', 'step', 'remote', 'overload', 'growth'] as const;
 export type EventName = (typeof eventNames)[number];
+/** Of its demand, what is to be better off elsewhere for that. */
+const dueShare = 0.99;
 
 export interface Tick {
   readonly seconds: number;
@@ -53,6 +58,8 @@ export interface SecondChoices {
 
 export interface Played {
   readonly name: EventName;
+  /** The busiest one. */
+  readonly isBusiest: boolean;
   readonly pop: string;
   readonly ticks: readonly Tick[];
   /** Seconds that evacuation may take. */
@@ -86,6 +93,7 @@ export class Incident {
   readonly #room = new RoomShares();
   readonly #judging = judging();
   readonly #pop: number;
+  readonly #isBusiest: boolean;
   readonly #surge: Float64Array;
   readonly #before: Set<number>;
   readonly #secondChoices: SecondChoices[] = [];
@@ -112,8 +120,12 @@ export class Incident {
       if (nowMs % buildMs === 0) this.#secondChoices.push(this.#second());
     });
     const loads = this.#resolvers.loads((user) => this.#demand(user));
-    this.#pop = loads.indexOf(Math.max(...loads));
-    this.#before = new Set(this.#resolvers.held.keys().filter((user) => this.#resolvers.held[user] === this.#pop));
+    const byLoad = [...loads.keys()].sort((a, b) => loads[b]! - loads[a]!);
+    const due =
+      name === 'step' ? byLoad.find((pop) => this.#dueOf(this.#usersOf(pop), pop, stepMs) >= dueShare) : undefined;
+    this.#pop = due ?? byLoad[0]!;
+    this.#isBusiest = this.#pop === byLoad[0];
+    this.#before = this.#usersOf(this.#pop);
   }
 
   play(): Played {
@@ -132,6 +144,7 @@ export class Incident {
     });
     return {
       name: this.#name,
+      isBusiest: this.#isBusiest,
       pop: this.#world.popPlace(this.#pop).city,
       ticks,
       allowedSeconds: this.#allowedMs() / 1000,
@@ -161,14 +174,14 @@ export class Incident {
   /** One build and one TTL; a step also takes the ten minutes in which it is to be seen, and growth the time it takes. */
   #allowedMs(): number {
     const { ttlMs } = this.#resolvers;
-    if (this.#name === 'step') return ttlMs + 10 * minuteMs;
+    if (this.#isStep) return ttlMs + 10 * minuteMs;
     return ttlMs + buildMs + (this.#name === 'growth' ? growthMs : 0);
   }
 
   #begin(nowMs: number): void {
     if (this.#name === 'death') this.#setState(this.#pop, LiveState.down);
     if (this.#name === 'overload') this.#overload(1);
-    if (this.#name === 'step') {
+    if (this.#isStep) {
       this.#world.steps.push({ pop: this.#pop, fromMs: nowMs, toMs: Number.POSITIVE_INFINITY, addMs: stepMs });
     }
   }
@@ -247,22 +260,33 @@ export class Incident {
     return { seconds, left: left / all, leftOnTime: leftOnTime / all, loads: used };
   }
 
-  #leftDue(): number {
-    let [all, due] = [0, 0];
-    for (const user of this.#before) {
-      all += this.#demand(user);
-      const isLeft = this.#resolvers.held[user] === this.#pop && !this.#resolvers.isStale(user);
-      if (isLeft && this.#isDue(user)) due += this.#demand(user);
-    }
-    return due / all;
+  get #isStep(): boolean {
+    return this.#name === 'step' || this.#name === 'remote';
   }
 
-  /** Elsewhere it would truly be better off. */
-  #isDue(user: number): boolean {
+  #usersOf(pop: number): Set<number> {
+    const { held } = this.#resolvers;
+    return new Set(held.keys().filter((user) => held[user] === pop));
+  }
+
+  #leftDue(): number {
+    const { held } = this.#resolvers;
+    const left = this.#before.values().filter((user) => held[user] === this.#pop && !this.#resolvers.isStale(user));
+    return this.#dueOf(left, this.#pop, 0, this.#before);
+  }
+
+  /** Share of the demand of `all` that some users of a PoP are who would truly be better off elsewhere. */
+  #dueOf(some: Iterable<number>, pop: number, addMs: number, all: Iterable<number> = some): number {
+    const sum = (users: Iterable<number>) => [...users].reduce((total, user) => total + this.#demand(user), 0);
+    return sum([...some].filter((user) => this.#isDue(user, pop, addMs))) / sum(all);
+  }
+
+  /** By more than moves are made for. */
+  #isDue(user: number, pop: number, addMs: number): boolean {
     const { nowMs } = this.#clock;
-    const ms = this.#world.popIds.map((_, pop) => this.#world.noiseFreeMs(user, pop, nowMs, 'edge'));
-    const own = ms[this.#pop]!;
-    const best = Math.min(...ms.filter((_, pop) => pop !== this.#pop));
+    const ms = this.#world.popIds.map((_, at) => this.#world.noiseFreeMs(user, at, nowMs, 'edge'));
+    const own = ms[pop]! + addMs;
+    const best = Math.min(...ms.filter((_, at) => at !== pop));
     return own - best > Math.max(stabilisation.gainMs, stabilisation.gainShare * own);
   }
 }

@@ -5,7 +5,7 @@ import { LiveState, liveState } from '@ufes/core/live.ts';
 import { Judge, type PopNow } from '@ufes/core/steering/judge.ts';
 import { defaultRoom } from '@ufes/core/steering/room.ts';
 import { guardLookup } from '@ufes/mapper/guards.ts';
-import { costsOf, demandOf } from '@ufes/mapper/publisher.ts';
+import { costsOf, demandOf, withRoom } from '@ufes/mapper/publisher.ts';
 import { RawRing } from '@ufes/mapper/raw.ts';
 import type { Publish } from './steering.ts';
 
@@ -29,7 +29,7 @@ export function judging(): Judging {
     raw,
     held: {},
     loads: undefined,
-    publish: (after, before, nowMs, { desired, fed, live, traffic, degradations }) => {
+    publish: (after, before, nowMs, { desired, fed, live, degradations }) => {
       if (before === undefined) return after;
       const pops = desired.pops.map(({ id, requestsPerSecond: capacity }, pop): [string, PopNow] => {
         const state = liveState(live, pop);
@@ -46,11 +46,11 @@ export function judging(): Judging {
         hard: (desired.room ?? defaultRoom).hard,
         costs: costsOf(fed.plan),
         guardOf: guardLookup(fed),
-        ...demandOf(traffic, nowMs),
+        ...demandOf(fed.build.sharing.requests, nowMs),
         raw: (cells, wanted) => raw.lookup(cells, wanted, sources, nowMs - limits.publish.rawMs),
       });
       for (const { guard } of reasons) self.held[guard] = (self.held[guard] ?? 0) + 1;
-      return map;
+      return withRoom(map, before, { map: after, build: fed.build }, nowMs);
     },
   };
   return self;

@@ -185,6 +185,11 @@ export class SteeringBuild {
     };
   }
 
+  /** A map that is not quite what was built, with second choices that fit; itself where they do, or has other PoPs. */
+  refit(map: SteeringMap, nowMs: number): SteeringMap {
+    return equalTexts(map.pops, this.input.pops) ? this.sharing.refit(map, nowMs, this.#beyond) : map;
+  }
+
   /** A cell's estimates as of the last build. */
   estimates(row: number): Estimates {
     const estimates = createEstimates(this.cells.pops);

@@ -47,6 +47,8 @@ export const fitting = {
   secondMs: 30_000,
   /** Who goes to a PoP over its hard limit asks for so many times its average at most, and for so long. */
   surgeMax: 4,
+  /** It is taken to ask for that much more than it does: what grows goes on growing until those who were sent on are gone. */
+  surgeGrowth: 1.1,
   surgeMs: 30 * 60_000,
   /** What left it is still counted there for a TTL and a feedback: until then it is not asked again how much that is. */
   surgeAgainMs: 90_000,

@@ -58,7 +58,7 @@ export class Fitted {
     const { first, second } = fits({ ...asking, choice }, limits);
     if (first && nowMs - this.#atMs < (second ? fitting.keepMs : fitting.secondMs)) return news;
     this.#atMs = nowMs;
-    const less = { soft: scaled(limits.soft), hard: scaled(limits.hard) };
+    const less = scaled(limits);
     const wasAt = (unit: number, step: number) => (kept.has(unit) ? kept.at(unit, step) : noPop);
     let fitted = fit({ ...asking, kept: wasAt }, less);
     const then = (unit: number, step: number) => (fitted.has(unit) ? fitted.at(unit, step) : asking.choice(unit, step));
@@ -92,8 +92,10 @@ export class Fitted {
   }
 }
 
-function scaled(limits: ArrayLike<number>): Float64Array {
-  return Float64Array.from(limits, (limit) => fitting.share * limit);
+/** What rankings are fitted to. */
+export function scaled({ soft, hard }: PopLimits): PopLimits {
+  const of = (limits: ArrayLike<number>) => Float64Array.from(limits, (limit) => fitting.share * limit);
+  return { soft: of(soft), hard: of(hard) };
 }
 
 function isSame(a: Uint8Array | undefined, b: Uint8Array): boolean {

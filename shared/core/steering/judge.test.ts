@@ -200,6 +200,21 @@ describe('guardrails and exemptions', () => {
     expect(tooLate.reasons.map(({ guard }) => guard)).toEqual(['too-much']);
   });
 
+  test('who was sent to a PoP and is not counted there yet takes room', () => {
+    const judged = new Judge();
+    const map = (moving: number) => judgedMap(cells(100, (at) => (at < 2 * moving ? toIad : {})));
+    // 1,000 in all, 10 a cell. Virginia has room for five; told again before they have come, it seems to have it still.
+    const pops = popsNow({ lon: { isDegraded: true, requestsPerSecond: 100 }, iad: { requestsPerSecond: 900 } });
+    const step = (before: number, after: number, seconds: number) => {
+      const judgement = judge(map(before), map(after), { pops, nowMs: startMs + 1_000 * seconds }, judged);
+      expect(judgement.reasons).toEqual([]);
+      return moved(judgement.map, 100);
+    };
+    expect(step(0, 5, 0)).toBe(5);
+    expect(step(5, 10, 15)).toBe(6);
+    expect(step(6, 10, 75)).toBe(10);
+  });
+
   test('no PoP is too full for some that come while as many leave it', () => {
     const before = judgedMap(cells(100, (at) => (at < 20 ? toIad : {})));
     // Ten go each way; those that leave Virginia are measured for the first time.

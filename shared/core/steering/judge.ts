@@ -124,6 +124,8 @@ export class Judge {
   /** First estimates that wait for their turn: the map in service has them as estimates already, but not as moves. */
   #waiting: ReadonlySet<string> = new Set();
 
+  /** Requests a second that were sent to PoPs (ids) lately. */
+  #sent: { readonly atMs: number; readonly pop: string; readonly rate: number }[] = [];
   /** When a PoP was last one to leave, by id. */
   readonly #leftAtMs = new Map<string, number>();
 
@@ -142,7 +144,7 @@ export class Judge {
       const map = rolled === undefined || !isSameFrame(before, after) ? after : undefined;
       return { map, reasons: rolled ? [rolled] : [], moved: nothing, loads: [], went: [], worse: 0 };
     }
-    const scene = new Scene(input, compared);
+    const scene = new Scene(input, compared, this.#onTheWay(nowMs));
     const moves = scene.moves(
       (unit) => this.#waiting.has(nameOf(unit, cells)),
       (pop) => nowMs - (this.#leftAtMs.get(pop) ?? Number.NEGATIVE_INFINITY) < limits.publish.backMs,
@@ -158,6 +160,7 @@ export class Judge {
     if (reasons.length === 0) {
       for (const one of this.#discretionary.admit(of('discretionary').filter(better), nowMs)) gone.add(one);
     }
+    for (const [pop, rate] of scene.sent) this.#sent.push({ atMs: nowMs, pop, rate });
     this.#waiting = new Set(
       moves.flatMap((one) => (one.kind === 'first' && !gone.has(one) ? [nameOf(one, cells)] : [])),
     );
@@ -170,6 +173,17 @@ export class Judge {
       went: [...gone],
       worse: worse.size,
     };
+  }
+
+  /** By PoP (id): of what was sent there, what is not in its load yet. Answers expire one after another. */
+  #onTheWay(nowMs: number): Map<string, number> {
+    const { arrivalMs } = limits.publish;
+    this.#sent = this.#sent.filter(({ atMs }) => nowMs - atMs < arrivalMs);
+    const coming = new Map<string, number>();
+    for (const { atMs, pop, rate } of this.#sent) {
+      coming.set(pop, (coming.get(pop) ?? 0) + rate * (1 - (nowMs - atMs) / arrivalMs));
+    }
+    return coming;
   }
 }
 
@@ -251,9 +265,14 @@ class Scene {
   readonly #loadBefore: ReadonlyMap<string, number>;
   /** Of all PoPs that tell. */
   readonly #allLoad: number;
+  /** On the way to PoPs, beside what they carry. */
+  readonly #coming: ReadonlyMap<string, number>;
+  /** To PoPs, by the moves that are let go. */
+  readonly sent = new Map<string, number>();
 
-  constructor(input: JudgeInput, compared: Compared) {
+  constructor(input: JudgeInput, compared: Compared, coming: ReadonlyMap<string, number>) {
     this.#input = input;
+    this.#coming = coming;
     this.#compared = compared;
     const { cells, moves } = compared;
     this.#demand = demandOf(input, cells);
@@ -334,8 +353,9 @@ class Scene {
     const rate = share * this.#allLoad;
     const receiver = this.#input.pops.get(toNow);
     const load = this.#load.get(toNow);
-    if (receiver !== undefined && load !== undefined && load + rate > this.#input.hard * receiver.capacity)
-      return false;
+    const then = (load ?? 0) + (this.#coming.get(toNow) ?? 0) + rate;
+    if (receiver !== undefined && load !== undefined && then > this.#input.hard * receiver.capacity) return false;
+    this.sent.set(toNow, (this.sent.get(toNow) ?? 0) + rate);
     this.#shift(this.#load, fromNow, toNow, rate);
     return true;
   }

@@ -230,9 +230,9 @@ function regrouped(
 }
 
 /** The index with the rankings of some whole cells, in address order, laid over it. */
-function laidOver(
+export function laidOver(
   base: IntervalIndex,
-  cells: JudgedCells,
+  cells: Pick<JudgedCells, 'hi' | 'lo'>,
   chosen: readonly number[],
   rankings: readonly number[],
 ): IntervalIndex {

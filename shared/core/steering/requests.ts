@@ -62,6 +62,13 @@ export class Requests {
     this.#surgeUntilMs = untilMs;
   }
 
+  /** Of one cell; 0 when it never asked. */
+  rate(family: Family, hi: number, lo: number, nowMs: number): number {
+    const number = this.find(family, hi, lo);
+    if (number < 0) return 0;
+    return this.perSecond[number]! * (nowMs >= this.#surgeUntilMs ? 1 : (this.#surge[number] ?? 1));
+  }
+
   /** Requests a second by number, as of now. */
   demand(nowMs: number): Float32Array {
     const average = this.perSecond.subarray(0, this.count);

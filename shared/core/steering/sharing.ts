@@ -12,8 +12,10 @@ import type { Cells } from './cells.ts';
 import { type Beyond, CellTimes } from './estimate.ts';
 import type { Fitted } from './fitted.ts';
 import { type Ground, spotOf } from './ground.ts';
+import type { SteeringMap } from './map.ts';
 import type { PlaceRankings } from './places.ts';
 import type { RankStates } from './rank.ts';
+import { refitted } from './refit.ts';
 import { Requests } from './requests.ts';
 import type { Tiers } from './tiers.ts';
 
@@ -78,7 +80,7 @@ export class Sharing {
           expected += demand[unit]! / this.#groups.length;
         }
       }
-      const factor = Math.min(fitting.surgeMax, load / expected);
+      const factor = Math.min(fitting.surgeMax, (fitting.surgeGrowth * load) / expected);
       if (!(factor > 1)) continue;
       this.#surgedAtMs.set(pop, nowMs);
       const factors = new Map([...there].map((unit) => [unit, (factor * demand[unit]!) / requests.perSecond[unit]!]));
@@ -100,6 +102,20 @@ export class Sharing {
       for (const row of rows) changed.add(row);
     }
     return changed;
+  }
+
+  /** A map of these PoPs (ids) that is not quite what was built, with second choices that fit; itself where they do. */
+  refit(map: SteeringMap, nowMs: number, beyond: Beyond | undefined): SteeringMap {
+    if (this.requests.count === 0) return map;
+    this.#times.clear();
+    const groups = map.groups.map((group) => {
+      const own = this.#groups.find(({ plan }) => plan.key === group.key);
+      const limits = own?.plan.limits;
+      if (own === undefined || limits === undefined) return group;
+      const asking = this.#asking(own, nowMs, beyond);
+      return refitted(group, own.plan.pops, asking, limitsNow(own.plan, limits, asking, beyond), this.requests);
+    });
+    return groups.some((group, i) => group !== map.groups[i]) ? { ...map, groups } : map;
   }
 
   #asking(group: SharedGroup, nowMs: number, beyond: Beyond | undefined): Omit<Asking, 'kept'> {

@@ -17,6 +17,7 @@ import { drawMeasured } from '../beacons.ts';
 import { Clock } from '../clock.ts';
 import { pick } from '../draw.ts';
 import { dayMs, startMs } from '../draws.ts';
+import { capacities } from '../incident.ts';
 import type { ModeResult } from '../mode.ts';
 import { type Options, worldOf } from '../options.ts';
 import { Truth } from '../policies.ts';
@@ -25,7 +26,6 @@ import { atMost, mean, percent, quantile, table, type Verdict, verdictTable } fr
 import { Resolvers } from '../resolvers.ts';
 import { Steering } from '../steering.ts';
 import type { World } from '../world.ts';
-import { capacities } from './events.ts';
 import { type Change, drawChange } from './plan-changes.ts';
 
 const changesPerWorld = 5;
