@@ -2,7 +2,7 @@
 import type { Explanation } from '@ufes/core/steering/explanation.ts';
 import { adminGet } from '@ufes/io/admin-client.ts';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { endTree, pause, startTree, type Tree, until } from './tree.ts';
+import { endTree, measure, pause, startTree, type Tree, until } from './tree.ts';
 
 const name = 'www.shop.example';
 const client = '81.2.69.160';
@@ -44,6 +44,7 @@ test('the past stays what it was: before, in a force, in a drain, by another map
   expect((await tree.ufes('undrain', 'lon')).code).toBe(0);
 
   const first = await mapVersion();
+  await measure(tree, '203.0.113.7', { 'pop:sin': 20 });
   await until('another map is in service', async () => (await mapVersion()) !== first, 60_000, tree.output);
   const after = await moment();
 

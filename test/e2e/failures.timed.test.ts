@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { DnsState } from '@ufes/core/dashboard.ts';
 import { adminGet } from '@ufes/io/admin-client.ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { endTree, pause, QueryLoad, removeStore, restartDns, startTree, type Tree, until } from './tree.ts';
+import { endTree, measure, pause, QueryLoad, removeStore, restartDns, startTree, type Tree, until } from './tree.ts';
 
 const name = 'www.shop.example';
 const subnet = '81.2.69.0/24';
@@ -100,18 +100,11 @@ describe('static stability', () => {
 
   test('a corrupt newest map on disk falls back to the one before, with the store gone', async () => {
     // Evidence that only a map knows of, and another one, so that the map before the newest has the first.
-    const beacons = async (client: string) => {
-      for (let i = 0; i < 20; i++) {
-        const { token, targets } = await tree.plan(client);
-        const results = targets.map(({ id }) => ({ target: id, ok: true, rttMs: [id === 'pop:sin' ? 20 : 300] }));
-        expect(await tree.beacon(client, { token, results })).toBe(204);
-      }
-    };
     const version = async () => (await adminGet<DnsState>(tree.state, 'dns', '/state')).map!.version;
     const singapore = tree.address('30.1');
-    await beacons('198.51.100.7');
+    await measure(tree, '198.51.100.7', { 'pop:sin': 20 });
     await until('first moves', async () => (await tree.answer(name, '198.51.100.0/24')) === singapore, 10_000);
-    await beacons('203.0.113.7');
+    await measure(tree, '203.0.113.7', { 'pop:sin': 20 });
     await until('second moves', async () => (await tree.answer(name, '203.0.113.0/24')) === singapore, 10_000);
     const mapper = await tree.pid('mapper');
     process.kill(mapper, 'SIGSTOP');

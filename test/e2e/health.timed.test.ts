@@ -10,7 +10,7 @@ import { createPopVantage } from '@ufes/io/health/pop-checker.ts';
 import { ensureInternalCa } from '@ufes/io/internal-ca.ts';
 import { testContext } from '@ufes/io/testing.ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { endTree, pause, QueryLoad, restartDns, startTree, type Tree, until } from './tree.ts';
+import { endTree, pause, QueryLoad, restartDns, startTree, stopped, type Tree, until } from './tree.ts';
 
 const name = 'www.shop.example';
 const subnet = '81.2.69.0/24';
@@ -55,16 +55,6 @@ const allUp = () =>
   until('all are up', async () => everyPop(await state(), (pop) => pop.state === 'up'), 30_000, tree.output);
 const ttlOf = async () => (await tree.dig(name, { subnet })).answers[0]?.ttl;
 const quiet = () => until('TTL is the longest', async () => (await ttlOf()) === ttlMax, 20_000);
-
-async function stopped(nodes: readonly string[], during: () => Promise<void>): Promise<void> {
-  const pids = await Promise.all(nodes.map((node) => tree.pid(node)));
-  for (const pid of pids) process.kill(pid, 'SIGSTOP');
-  try {
-    await during();
-  } finally {
-    for (const pid of pids) process.kill(pid, 'SIGCONT');
-  }
-}
 
 /** A store that is there and cannot be used, until `during` is over; then everybody makes do with an empty one. */
 async function withoutStore(during: () => Promise<void>): Promise<void> {
@@ -131,7 +121,7 @@ describe('in quiet times', () => {
 
 describe('one vantage cut off moves no answer', () => {
   test('one that stands still (SIGSTOP)', async () => {
-    const load = await answersDuring(() => stopped(['probe'], () => pause(4_000)));
+    const load = await answersDuring(() => stopped(tree, ['probe'], () => pause(4_000)));
     expect(addresses(load)).toEqual([london()]);
   });
 
@@ -191,7 +181,7 @@ describe('one vantage cut off moves no answer', () => {
 describe('what is really dead', () => {
   test('all PoPs: each service answers by its all-down rule within 3 s, and all come back', async () => {
     await quiet();
-    await stopped(edges, async () => {
+    await stopped(tree, edges, async () => {
       const ms = await until(
         'all are down',
         async () => everyPop(await state(), (pop) => pop.state === 'down'),
@@ -215,7 +205,7 @@ describe('what is really dead', () => {
   test('one PoP with the store cut, within 3 s', async () => {
     await quiet();
     await withoutStore(async () => {
-      await stopped(['edge-lon'], async () => {
+      await stopped(tree, ['edge-lon'], async () => {
         const ms = await leaves(name, london());
         console.log(`store cut, PoP dead: left answers after ${Math.round(ms)} ms`);
         expect(ms).toBeLessThan(3_000);
@@ -312,7 +302,7 @@ test('a restart with a corrupt newest map, stale live state and nobody to ask se
   await until('a map', async () => (await state()).map !== undefined, 20_000);
   const others = ['mapper', 'probe', 'controller'];
   await withoutStore(() =>
-    stopped(others, async () => {
+    stopped(tree, others, async () => {
       const folder = join(tree.state, 'nodes/dns');
       const before = await tree.dig(name, { subnet });
       const kept = JSON.parse(readFileSync(join(folder, 'live.json'), 'utf8'));

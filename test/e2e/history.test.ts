@@ -7,7 +7,7 @@ import { readConfig } from '@ufes/io/config-file.ts';
 import { createContext } from '@ufes/io/context.ts';
 import { openHistory } from '@ufes/io/history.ts';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { endTree, startTree, type Tree, until } from './tree.ts';
+import { endTree, measure, startTree, stopped, type Tree, until } from './tree.ts';
 
 const name = 'www.shop.example';
 let tree: Tree;
@@ -23,16 +23,14 @@ const answers = async (client: string, pop: string) =>
   (await tree.answer(name, subnetOf(client))) === tree.address(pop);
 const sin = '30.1';
 
-async function measure(client: string, ms: Readonly<Record<string, number>>, count = 30): Promise<void> {
-  for (let i = 0; i < count; i++) {
-    const { token, targets } = await tree.plan(client);
-    const results = targets.map(({ id }) => ({ target: id, ok: true, rttMs: [ms[id] ?? 300] }));
-    expect(await tree.beacon(client, { token, results })).toBe(204);
-  }
-}
+/** At once, so that no map is built from a part of it. */
+const measureAll = () =>
+  stopped(tree, ['mapper'], async () => {
+    for (const client of clients) await measure(tree, client, { 'pop:sin': 20 });
+  });
 
 test('evidence that is lost: held, with the reason in history and log; answers stay, until it is measured again', async () => {
-  for (const client of clients) await measure(client, { 'pop:sin': 20 });
+  await measureAll();
   const stays = async () => (await Promise.all(clients.map((one) => answers(one, sin)))).every(Boolean);
   await until('all are sent to Singapore', stays, 30_000, tree.output);
 
@@ -49,7 +47,7 @@ test('evidence that is lost: held, with the reason in history and log; answers s
   expect(stdout).toContain('ufes rollback --release');
   expect(tree.output()).toContain('map held');
   expect(await stays()).toBe(true);
-  for (const client of clients) await measure(client, { 'pop:sin': 20 });
+  await measureAll();
   await until(
     'it is held no more',
     async () => !(await tree.ufes('history')).stdout.includes('held for'),
@@ -61,7 +59,7 @@ test('evidence that is lost: held, with the reason in history and log; answers s
 
 test('a move is in the history; rolled back it is gone, until that is released', async () => {
   const client = '203.0.113.7';
-  await measure(client, { 'pop:sin': 20 });
+  await measure(tree, client, { 'pop:sin': 20 });
   await until('the client is sent to Singapore', () => answers(client, sin), 10_000, tree.output);
   const listed = await tree.ufes('history');
   expect(listed).toMatchObject({
@@ -77,7 +75,7 @@ test('a move is in the history; rolled back it is gone, until that is released',
   const back = await tree.ufes('rollback', '--why', 'users complain', '--for', '10m');
   expect(back).toMatchObject({ code: 0, stdout: expect.stringContaining('is back as') });
   await until('the client is back', async () => !(await answers(client, sin)), 5_000, tree.output);
-  await measure(client, { 'pop:sin': 20 }, 5);
+  await measure(tree, client, { 'pop:sin': 20 }, 5);
   const said = await tree.ufes('history');
   expect(said.stdout).toContain('users complain');
   expect(said.stdout).toMatch(/rollback +\S+/);

@@ -2,18 +2,14 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { endTree, startTree, type Tree, until } from './tree.ts';
+import { endTree, measure, startTree, type Tree, until } from './tree.ts';
 
 let tree: Tree;
 beforeAll(async () => {
   tree = await startTree({ bare: true });
   const plans = () => tree.plan('81.2.69.7').then(Boolean, () => false);
   await until('the probe plans', plans, 30_000, tree.output);
-  for (let i = 0; i < 25; i++) {
-    const { token, targets } = await tree.plan('81.2.69.7');
-    const results = targets.map(({ id }) => ({ target: id, ok: true, rttMs: [id === 'pop:lon' ? 12 : 150] }));
-    expect(await tree.beacon('81.2.69.7', { token, results })).toBe(204);
-  }
+  await measure(tree, '81.2.69.7', { 'pop:lon': 12 }, 25);
   const measured = async () => JSON.parse((await tree.ufes('plan', '--drain', 'sin', '--json')).stdout).prefixes > 0;
   await until('the mapper has evidence', measured, 30_000, tree.output);
 });

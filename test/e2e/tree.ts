@@ -202,6 +202,33 @@ export async function restartDns(tree: Tree, name: string): Promise<void> {
   await until('dns answers again', answers, 15_000, tree.output);
 }
 
+/** As many beacons of one client at a time, each with a round trip to every target: those of `rttMs`, else 300 ms. */
+export async function measure(
+  tree: Tree,
+  client: string,
+  rttMs: Readonly<Record<string, number>>,
+  count = 30,
+): Promise<void> {
+  const one = async () => {
+    const { token, targets } = await tree.plan(client);
+    const results = targets.map(({ id }) => ({ target: id, ok: true, rttMs: [rttMs[id] ?? 300] }));
+    return tree.beacon(client, { token, results });
+  };
+  const statuses = await Promise.all(Array.from({ length: count }, one));
+  if (statuses.some((status) => status !== 204)) throw new Error(`beacons answered with ${[...new Set(statuses)]}`);
+}
+
+/** Nodes that stand still while `during` runs. */
+export async function stopped(tree: Tree, nodes: readonly string[], during: () => Promise<void>): Promise<void> {
+  const pids = await Promise.all(nodes.map((node) => tree.pid(node)));
+  for (const pid of pids) process.kill(pid, 'SIGSTOP');
+  try {
+    await during();
+  } finally {
+    for (const pid of pids) process.kill(pid, 'SIGCONT');
+  }
+}
+
 /** Waits until `check` holds; fails with what it waited for and what `more` knows. */
 export async function until(
   what: string,

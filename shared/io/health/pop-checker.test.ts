@@ -1,6 +1,7 @@
 /** The vantage on PoPs: votes in live state, a store that is gone, who checks whom. */
 import type { DesiredService } from '@ufes/core/desired.ts';
 import { checkSettings } from '@ufes/core/health.ts';
+import type { LiveEntry } from '@ufes/core/ports.ts';
 import { tally } from '@ufes/core/votes.ts';
 import { afterEach, expect, it, vi } from 'vitest';
 import { systemClock } from '../clock.ts';
