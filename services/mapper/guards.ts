@@ -2,7 +2,7 @@
 import { type Address, cellOf, parsePrefix } from '@ufes/core/ip.ts';
 import type { SampleRecord } from '@ufes/core/samples.ts';
 import type { Availability } from '@ufes/core/steering/availability.ts';
-import type { GuardName } from '@ufes/core/steering/guards.ts';
+import type { PopGuard } from '@ufes/core/steering/guards.ts';
 import type { JudgeInput } from '@ufes/core/steering/judge.ts';
 import type { Fed } from './feed.ts';
 
@@ -34,11 +34,11 @@ export function tellGuards({ now, doubted }: Availability, { build, plan }: Fed)
 }
 
 /** By PoP id: what keeps it from being first for a client, by the service's group. */
-export function guardsOf({ build, plan }: Fed, client: Address, group: number): Readonly<Record<string, GuardName>> {
+export function guardsOf({ build, plan }: Fed, client: Address, group: number): Readonly<Record<string, PopGuard>> {
   const { family, hi, lo } = cellOf(client);
   const row = build.cells.rowOf(family, hi, lo);
   if (row < 0 || group < 0) return {};
-  const found: Record<string, GuardName> = {};
+  const found: Record<string, PopGuard> = {};
   for (const [pop, id] of plan.pops.entries()) {
     const guard = build.guardOf(group, row, pop);
     if (guard !== undefined) found[id] = guard;

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { CheckSettings } from './health.ts';
-import { tally, type Verdict, type Vote } from './votes.ts';
+import { doubtedTargets, tally, type Verdict, type Vote } from './votes.ts';
 
 const nowMs = 1_764_000_000_000;
 const settings: CheckSettings = { intervalMs: 500, failures: 3, successes: 5, forgive: 3 };
@@ -221,5 +221,15 @@ describe('laws of voting', () => {
         expect(states(tally([], own, last, settings, nowMs))).toEqual(expected);
       }),
     );
+  });
+});
+
+describe('what a check fails of', () => {
+  it.each([
+    ['one of several is enough', [see('a', 'lon- iad+ sin+'), see('b', 'lon+ iad+ sin+')], ['lon']],
+    ['one that suspects itself is not', [see('a', 'lon- iad- sin+'), see('b', 'lon+ iad+ sin+')], []],
+    ['nor one that is too old', [[vote('a', 'lon', 'down', { atMs: nowMs - 2_000 }), ...see('a', 'iad+ sin+')]], []],
+  ])('%s', (_, votes, expected) => {
+    expect([...doubtedTargets(votes.flat(), settings.intervalMs, nowMs)]).toEqual(expected);
   });
 });

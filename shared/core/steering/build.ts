@@ -13,7 +13,7 @@ import { type Beyond, beyondOf, estimateCell, estimatePlace } from './estimate.t
 import { createEstimates, type Estimates, estimation, type Prior } from './estimation.ts';
 import { Fitted } from './fitted.ts';
 import { type Ground, spotOf } from './ground.ts';
-import { type GuardName, SlowVotes, slowPlaces } from './guards.ts';
+import { type PopGuard, SlowVotes, slowPlaces } from './guards.ts';
 import { findInterval, type IntervalIndex, type MapGroup, noPop, type SteeringMap } from './map.ts';
 import { overlay } from './overlay.ts';
 import { PlaceRankings } from './places.ts';
@@ -133,7 +133,7 @@ export class SteeringBuild {
   }
 
   /** The guard that keeps a PoP (number) from being first for a cell in a group. */
-  guardOf(group: number, row: number, pop: number): GuardName | undefined {
+  guardOf(group: number, row: number, pop: number): PopGuard | undefined {
     const { plan, slow } = this.#groups[group]!;
     const place = plan.pops.indexOf(pop);
     return place < 0 ? undefined : this.#guardOf(slow, row, place, pop);
@@ -271,7 +271,7 @@ export class SteeringBuild {
     }
   }
 
-  #guardOf(slow: SlowVotes, row: number, place: number, pop: number): GuardName | undefined {
+  #guardOf(slow: SlowVotes, row: number, place: number, pop: number): PopGuard | undefined {
     const { unreached, doubted } = this.#guards;
     if (unreached.has(this.tiers.asnOf(row) * 256 + pop)) return 'unreachable';
     return slow.bars(row, place, doubted.has(pop)) ? 'slow' : undefined;

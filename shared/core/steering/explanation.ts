@@ -5,7 +5,7 @@
 import type { HealthState } from '../health.ts';
 import type { liveStateNames } from '../live.ts';
 import type { evidenceNames, ttlCauseNames } from './decide.ts';
-import type { GuardName } from './guards.ts';
+import type { PopGuard } from './guards.ts';
 import type { tierNames } from './map.ts';
 
 export interface PopExplanation {
@@ -29,7 +29,7 @@ export interface PopExplanation {
   /** From the map's own cell, or asked of the mapper; absent when neither knows. Milliseconds. */
   readonly estimate?: PopEstimate;
   /** The guard that keeps it from being first for the client's prefix, as the mapper has it now. */
-  readonly guard?: GuardName;
+  readonly guard?: PopGuard;
   /** How its state is known; absent where nobody checked yet, and in a DNS answer. */
   readonly health?: HealthExplanation;
   /** The same of the service there, where it has a check of its own. */
@@ -177,7 +177,7 @@ export interface Evidence extends Doubts {
   readonly asn?: number;
   readonly estimates: Readonly<Record<string, PopEstimate>>;
   /** By PoP id, when a service is named: what keeps it from being first. */
-  readonly guards?: Readonly<Record<string, GuardName>>;
+  readonly guards?: Readonly<Record<string, PopGuard>>;
 }
 
 export interface Quarantined {
@@ -208,7 +208,7 @@ export function withEvidence(decision: Explanation, believed: Evidence | undefin
 }
 
 /** What a guard means, in the words of both who show it. */
-export const guardTexts: Readonly<Record<GuardName, string>> = {
+export const guardTexts: Readonly<Record<PopGuard, string>> = {
   slow: 'not first: every fourth request takes more than 1.5 times as long as elsewhere, as 20 prefixes say',
   unreachable: 'not first: less than 95% of its network reach it',
 };

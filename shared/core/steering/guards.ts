@@ -20,8 +20,7 @@ export const guarding = {
   sameAsn: 1,
 };
 
-export const guardNames = ['slow', 'unreachable'] as const;
-export type GuardName = (typeof guardNames)[number];
+export type PopGuard = 'slow' | 'unreachable';
 
 const none: readonly number[] = [];
 

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { limits } from '../limits.ts';
 import { seededRng } from '../seeded.ts';
+import type { PopGuard } from './guards.ts';
 import { Judge, type JudgeInput, type PopNow, type RawLookup } from './judge.ts';
 import type { SteeringMap } from './map.ts';
 import { decodeMap, encodeMap } from './map-bytes.ts';
@@ -41,6 +42,11 @@ function rawOf(ms: Readonly<Record<string, number>>, speaks: (at: number) => boo
         ? { ms: ms[pop]!, lowMs: ms[pop]! - 2, highMs: ms[pop]! + 2, n: 20 }
         : undefined;
 }
+
+const guardOn =
+  (guard: PopGuard, at: string): JudgeInput['guardOf'] =>
+  (_family, _hi, _lo, _key, pop) =>
+    pop === at ? guard : undefined;
 
 interface Row {
   readonly what: string;
@@ -159,6 +165,29 @@ const rows: readonly Row[] = [
     pops: { lon: { isDegraded: true } },
     over: { raw: rawOf({ lon: 20, iad: 300 }) },
     goes: 100,
+  },
+  {
+    what: 'off one that their network does not reach, whatever raw samples say',
+    count: 100,
+    want: 100,
+    over: { guardOf: guardOn('unreachable', 'lon'), raw: rawOf({ lon: 20, iad: 300 }) },
+    goes: 100,
+  },
+  // Staged like others, but p25 is no reason against what a guard says.
+  {
+    what: 'off one that is slow for every fourth request, whatever raw samples say',
+    count: 100,
+    want: 20,
+    over: { guardOf: guardOn('slow', 'lon'), raw: rawOf({ lon: 20, iad: 60 }) },
+    goes: 5,
+  },
+  {
+    what: 'a guard on another PoP is none',
+    count: 100,
+    want: 20,
+    over: { guardOf: guardOn('slow', 'iad'), raw: rawOf({ lon: 20, iad: 60 }) },
+    goes: 0,
+    held: 'worse',
   },
 ];
 

@@ -20,7 +20,7 @@ import { limits } from '../limits.ts';
 import { bucketMax, bucketMin, bucketMs, bucketOf } from '../sketch/buckets.ts';
 import type { QuantileBounds } from '../sketch/sketch.ts';
 import { estimation } from './estimation.ts';
-import type { GuardName } from './guards.ts';
+import type { PopGuard } from './guards.ts';
 import type { CellTable, SteeringMap } from './map.ts';
 import { cellEntry, Tier } from './map.ts';
 import { type Compared, compareMaps, isSteered, type JudgedCells, type Unit, withRankingsOf } from './moves.ts';
@@ -64,7 +64,7 @@ export interface JudgeInput {
   /** Looks raw samples of some cells (1 in `wanted`) up. */
   readonly raw?: (cells: JudgedCells, wanted: Uint8Array) => RawLookup;
   /** What keeps a PoP (id) from being first for a cell. */
-  readonly guardOf?: (family: Family, hi: number, lo: number, key: string, pop: string) => GuardName | undefined;
+  readonly guardOf?: (family: Family, hi: number, lo: number, key: string, pop: string) => PopGuard | undefined;
   /** What an operator rolled back to, until they release it. */
   readonly rolledBack?: { readonly version: string; readonly untilMs: number } | undefined;
   /** An operator let pass what is held, but for PoPs over their hard limit. */
