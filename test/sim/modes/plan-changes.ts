@@ -1,6 +1,7 @@
 /** What operators change, drawn at random: PoPs, drains, capacity, policy, k, origins, weights, TTLs. */
 import type { DesiredState } from '@ufes/core/desired.ts';
 import type { Rng } from '@ufes/core/ports.ts';
+import { defaultRoom } from '@ufes/core/steering/room.ts';
 import { pick } from '../draw.ts';
 
 export interface Change {
@@ -72,6 +73,27 @@ export function drawChange(now: DesiredState, all: DesiredState, drained: Readon
       new Set([...drained].filter((other) => other !== id)),
     );
   }
+}
+
+/**
+ * Whether there is room for what a change asks of PoPs: all that is asked for is at most half of what they can take, and what rules or distance alone send to one is below its hard limit. `nearest`: demand by PoP id if all of it
+ * went to the nearest of these.
+ */
+export function hasRoom(
+  { desired, drained }: Change,
+  total: number,
+  nearest: (ids: ReadonlySet<string>) => ReadonlyMap<string, number>,
+): boolean {
+  const { policy, only, shares = [], controlShare = 0 } = desired.services[0]!;
+  const { hard } = desired.room ?? defaultRoom;
+  const open = desired.pops.filter(({ id }, pop) => !drained.has(id) && (only === undefined || only.includes(pop)));
+  const near = nearest(new Set(open.map(({ id }) => id)));
+  const byDistance = policy === 'geo' ? 1 : controlShare;
+  return (
+    total <= 0.5 * open.reduce((sum, { requestsPerSecond }) => sum + requestsPerSecond, 0) &&
+    open.every(({ id, requestsPerSecond }) => byDistance * near.get(id)! <= hard * requestsPerSecond) &&
+    shares.every(({ pop, share }) => share * total <= hard * desired.pops[pop]!.requestsPerSecond)
+  );
 }
 
 /** The same configuration with other PoPs: rules that name one that went go with it. */
