@@ -107,6 +107,16 @@ describe('on a terminal', () => {
     expect(text).toContain('now, 2026-11-24T10:00:00Z, as dns answers');
   });
 
+  test('says what keeps a PoP from being first, and what does not fit the place', () => {
+    const pops = said.pops.map((one, i) => (i === 2 ? { ...one, guard: 'slow' as const } : one));
+    const quarantined = { p4: { samples: 12, ms: 3.5, lastAtMs: atMs } };
+    const text = explanationText({ ...said, pops, isDisputed: true, quarantined }, 200);
+    expect(text).toContain('p2: not first: every fourth request takes more than 1.5 times as long');
+    expect(text).toContain(
+      'edges time it faster than light from its place: GeoIP counts for nothing; 12 round trips to p4',
+    );
+  });
+
   test('says when nothing is measured, of then and of now, and that there is no map', () => {
     const { map: _, cell: __, ...rest } = said;
     const bare = rest.pops.map(({ estimate: _, health: __, ...one }) => one);
