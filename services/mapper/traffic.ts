@@ -16,7 +16,6 @@ export class Traffic {
   readonly #index = new CellIndex();
   /** Requests, weighted as of `#zeroMs`. */
   #sum = new Float64Array(0);
-  #total = 0;
   #zeroMs = 0;
   #beganMs: number | undefined;
   /** What was told is of until then. */
@@ -42,19 +41,9 @@ export class Traffic {
       this.#sum = widened(this.#sum, number + 1);
     }
     this.#sum[number]! += weighted;
-    this.#total += weighted;
   }
 
-  /** Requests a second of a cell; 0 when it never asked. As of what was told last, or of an earlier time. */
-  rate(family: Family, hi: number, lo: number, nowMs: number): number {
-    const number = this.#index.find(family, hi, lo);
-    return number < 0 ? 0 : this.#rateOf(this.#sum[number]!, nowMs);
-  }
-
-  total(nowMs: number): number {
-    return this.#rateOf(this.#total, nowMs);
-  }
-
+  /** Requests a second of each, as of what was told last, or of an earlier time. */
   forEach(nowMs: number, visit: (family: Family, hi: number, lo: number, perSecond: number) => void): void {
     const { family, hi, lo } = this.#index;
     for (let number = 0; number < this.cells; number++) {
@@ -76,7 +65,6 @@ export class Traffic {
     if (exponent < scaleMax) return 2 ** exponent;
     const factor = 2 ** -exponent;
     for (let number = 0; number < this.cells; number++) this.#sum[number]! *= factor;
-    this.#total *= factor;
     this.#zeroMs = atMs;
     return 1;
   }

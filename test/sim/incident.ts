@@ -20,8 +20,11 @@ import type { World } from './world.ts';
 const warmBuildMs = 30 * 60_000;
 const buildMs = 15_000;
 const tickMs = 1_000;
-const beforeMs = 2 * 60_000;
 const minuteMs = 60_000;
+const settleMs = 8 * minuteMs;
+const beforeMs = 2 * minuteMs;
+/** Resolvers that hold answers for five TTLs have asked again by then. */
+const afterMs = 6 * minuteMs;
 const growthMs = 10 * minuteMs;
 const stepMs = 100;
 /** Of its capacity, what users of the PoP ask for when it is asked for too much. */
@@ -116,7 +119,7 @@ export class Incident {
     this.#clock = new Clock({ steering: this.#steering, measured, beaconsPerDay, beacons, seed }, startMs);
     this.#clock.advance(dayMs, count, warmBuildMs);
     this.#resolvers = new Resolvers(this.#steering, this.#clock.nowMs, seededRng(`${seed}/resolvers`));
-    this.#run(12 * minuteMs, (nowMs) => {
+    this.#run(settleMs, (nowMs) => {
       if (nowMs % buildMs === 0) this.#secondChoices.push(this.#second());
     });
     const loads = this.#resolvers.loads((user) => this.#demand(user));
@@ -138,7 +141,7 @@ export class Incident {
     };
     this.#run(beforeMs, tick);
     this.#begin(eventMs);
-    this.#run(25 * minuteMs, (nowMs) => {
+    this.#run(this.#allowedMs() + afterMs, (nowMs) => {
       if (this.#name === 'growth') this.#overload(Math.min(1, (nowMs - eventMs) / growthMs));
       tick(nowMs);
     });
