@@ -19,6 +19,7 @@ import { seededRng } from '@ufes/core/seeded.ts';
 import { Sketch } from '@ufes/core/sketch/sketch.ts';
 import { vectorsOf } from '@ufes/core/steering/base.ts';
 import { SteeringBuild } from '@ufes/core/steering/build.ts';
+import type { SteeringMap } from '@ufes/core/steering/map.ts';
 import { decodeMap, encodeMap } from '@ufes/core/steering/map-bytes.ts';
 import { geoKey } from '@ufes/core/steering/prepare.ts';
 import { type Geoip, openGeoip } from '@ufes/geoip/geoip.ts';
@@ -133,20 +134,36 @@ function ask({ build, plan }: Fed, table: EvidenceTable): void {
   }
 }
 
+/** Builds a map and its bytes, and puts it in the place of the one before, as a mapper does. */
+class Mapper {
+  inService: SteeringMap | undefined;
+  readonly #build: SteeringBuild;
+
+  constructor(build: SteeringBuild) {
+    this.#build = build;
+  }
+
+  step(atMs: number) {
+    const built = timed(() => this.#build.build(atMs));
+    this.inService = built.value;
+    return { buildMs: built.ms, encodeMs: timed(() => encodeMap(built.value)).ms };
+  }
+}
+
 /** Folds a beacon of every `step`-th prefix and builds; only the build counts. */
-function rebuild(fed: Fed, table: EvidenceTable, step: number, first: number, atMs: number) {
+function rebuild(mapper: Mapper, fed: Fed, table: EvidenceTable, step: number, first: number, atMs: number) {
   const texts: string[] = [];
   for (let number = first; number < table.numbers; number += step) texts.push(table.prefixText(number));
   const records = texts.map((text) => beaconOf(table, text, atMs));
   const folded = timed(() => table.apply(sketchSamples(table, records)));
-  const fed1 = timed(() => {
+  const { ms: statisticsMs } = timed(() => {
     for (const text of folded.value) feedCell(fed, table, text, atMs);
   });
-  const built = timed(() => fed.build.build(atMs));
-  const encoded = timed(() => encodeMap(built.value));
-  const parts = { statisticsMs: fed1.ms, buildMs: built.ms, encodeMs: encoded.ms };
-  return { prefixes: texts.length, foldMs: folded.ms, wholeMs: fed1.ms + built.ms + encoded.ms, parts };
+  const parts = { statisticsMs, ...mapper.step(atMs) };
+  return { prefixes: texts.length, foldMs: folded.ms, wholeMs: sum(parts), parts };
 }
+
+const sum = (parts: Readonly<Record<string, number>>) => Object.values(parts).reduce((all, ms) => all + ms);
 
 /** Bytes, of what /proc knows of this process. */
 function memory(what: 'VmRSS' | 'VmHWM'): number {
@@ -175,18 +192,17 @@ async function measure(folder: string) {
   const table = new EvidenceTable();
   const loadMs = load(table, folder);
   const loadedBytes = memory('VmRSS');
-  const fed1 = timed(() => feedAll(fed, table, nowMs));
-  const built = timed(() => fed.build.build(nowMs));
-  const encoded = timed(() => encodeMap(built.value));
-  const shape = shapeOf(encoded.value);
+  const mapper = new Mapper(fed.build);
+  const { ms: statisticsMs } = timed(() => feedAll(fed, table, nowMs));
+  const parts = { statisticsMs, ...mapper.step(nowMs) };
+  const shape = shapeOf(encodeMap(mapper.inService!));
   const builtBytes = memory('VmRSS');
   ask(fed, table);
-  const fitted = timed(() => fed.build.build(nowMs + 1_000));
-  const kept = timed(() => fed.build.build(nowMs + 2_000));
+  const fit = { first: mapper.step(nowMs + 1_000), kept: mapper.step(nowMs + 2_000) };
   const afterOnePercent = [0, 25, 50, 75].map((first) =>
-    rebuild(fed, table, 100, first, nowMs + 60_000 + 1_000 * first),
+    rebuild(mapper, fed, table, 100, first, nowMs + 60_000 + 1_000 * first),
   );
-  const afterOne = rebuild(fed, table, table.numbers, 0, nowMs + 180_000);
+  const afterOne = rebuild(mapper, fed, table, table.numbers, 0, nowMs + 180_000);
   return {
     prefixes: table.prefixes,
     pops: cities.length,
@@ -196,9 +212,9 @@ async function measure(folder: string) {
     groundMs,
     baseMs,
     loadMs,
-    wholeMs: fed1.ms + built.ms + encoded.ms,
-    parts: { statisticsMs: fed1.ms, buildMs: built.ms, encodeMs: encoded.ms },
-    fit: { firstMs: fitted.ms, keptMs: kept.ms },
+    wholeMs: sum(parts),
+    parts,
+    fit,
     sentOn: fed.build.sentOn(0),
     afterOnePercent,
     afterOne,

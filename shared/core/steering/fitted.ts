@@ -13,9 +13,8 @@ export class Fitted {
   #changed = new UnitRankings(0, 0);
   /** By unit, of those that are changed: first and second choice of its own then. */
   #own = new Uint8Array(0);
-  /** By cell row: 1, it is changed; and its unit. */
-  #isChanged = new Uint8Array(0);
-  #unitOf = new Uint32Array(0);
+  /** By cell row, where its ranking is among these + 1; 0: it is not changed. */
+  #entryOf = new Uint32Array(0);
   #atMs = Number.NEGATIVE_INFINITY;
 
   /** Cells that are changed. */
@@ -24,17 +23,17 @@ export class Fitted {
   }
 
   has(row: number): boolean {
-    return this.#isChanged[row] === 1;
+    return row < this.#entryOf.length && this.#entryOf[row]! > 0;
   }
 
   /** Of a cell that is changed: places in the group's candidates, best first. A view, valid until the next update. */
   ranking(row: number): Uint8Array | undefined {
-    return this.has(row) ? this.#changed.get(this.#unitOf[row]!) : undefined;
+    return this.has(row) ? this.#changed.row(this.#entryOf[row]! - 1) : undefined;
   }
 
   /** The number of that ranking, -1: it is not among the rows. */
   findIn(rows: Rows, row: number): number {
-    return this.#changed.findIn(rows, this.#unitOf[row]!);
+    return this.#changed.findIn(rows, this.#entryOf[row]! - 1);
   }
 
   /** Rows whose ranking may be another than before; `rowFor` gives units a row that have none. */
@@ -51,7 +50,7 @@ export class Fitted {
       if (first === asking.choice(unit, 0) && (asking.width < 2 || second === asking.choice(unit, 1))) return;
       const row = rowFor(unit);
       kept.drop(unit);
-      this.#isChanged[row] = 0;
+      this.#entryOf[row] = 0;
       news.add(row);
     });
     const choice = (unit: number, step: number) => (kept.has(unit) ? kept.at(unit, step) : asking.choice(unit, step));
@@ -68,10 +67,9 @@ export class Fitted {
       fitSeconds(asking, less, fitted);
     }
     this.#changed = fitted;
+    this.#entryOf.fill(0);
     kept.forEach((unit) => {
-      const row = rowFor(unit);
-      this.#isChanged[row] = 0;
-      if (!fitted.has(unit)) news.add(row);
+      if (!fitted.has(unit)) news.add(rowFor(unit));
     });
     fitted.forEach((unit) => {
       const row = rowFor(unit);
@@ -85,10 +83,8 @@ export class Fitted {
     this.#own = widened(this.#own, 2 * unit + 2);
     this.#own[2 * unit] = asking.choice(unit, 0);
     if (asking.width > 1) this.#own[2 * unit + 1] = asking.choice(unit, 1);
-    this.#isChanged = widened(this.#isChanged, row + 1);
-    this.#unitOf = widened(this.#unitOf, row + 1);
-    this.#isChanged[row] = 1;
-    this.#unitOf[row] = unit;
+    this.#entryOf = widened(this.#entryOf, row + 1);
+    this.#entryOf[row] = this.#changed.rowOf(unit) + 1;
   }
 }
 

@@ -221,10 +221,12 @@ interface PlaceIndex {
 
 /** Ranges as intervals by row; neighbours of one row are joined. Counted first: the lists are long, and nothing is copied. */
 function cutBy({ family, hi, lo, value }: PlaceRanges, rowOf: (spot: number) => number): IntervalIndex {
+  const rows = new Uint32Array(value.length);
   let count = 0;
   let before = -1;
   for (let i = 0; i < value.length; i++) {
     const row = rowOf(value[i]!);
+    rows[i] = row;
     if (row !== before) count++;
     before = row;
   }
@@ -233,7 +235,7 @@ function cutBy({ family, hi, lo, value }: PlaceRanges, rowOf: (spot: number) => 
   const ranking = new Uint32Array(count);
   before = -1;
   for (let i = 0, to = 0; i < value.length; i++) {
-    const row = rowOf(value[i]!);
+    const row = rows[i]!;
     if (row === before) continue;
     before = row;
     starts[to] = hi[i]!;

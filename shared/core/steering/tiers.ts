@@ -22,7 +22,7 @@ import { widened } from './cell-index.ts';
 import type { Cells, OwnRow } from './cells.ts';
 import { type Estimates, estimation, type Prior } from './estimation.ts';
 import { Tier } from './map.ts';
-import { medianOfPart, medianWithout } from './medians.ts';
+import { medianByPicking, medianWithout } from './medians.ts';
 import { Basis, Errors } from './prediction-errors.ts';
 import type { Metros } from './spots.ts';
 import { emptyResiduals, type Residuals, Votes } from './votes.ts';
@@ -31,7 +31,8 @@ import { emptyResiduals, type Residuals, Votes } from './votes.ts';
 const remembered = 24;
 /** Cells of a metro that vote, evenly picked of more: a median of so many is sure, and the work bounded. */
 const votersMax = 500;
-/** Of these, cells that predictions are tried on, evenly picked too: each ring of errors holds a thousand. */
+/** Metros of one update, and cells of each, that predictions are tried on, evenly picked too: a ring of errors holds a thousand. */
+const learnedMax = 1_000;
 const learnersMax = 50;
 /** What a residual must change by to be told, milliseconds: less changes no ranking. */
 const tellMs = 0.25;
@@ -173,10 +174,12 @@ export class Tiers {
       }
     }
     for (const metro of told) {
-      if (!changed.has(metro) && this.#isAreaKept(metro)) told.delete(metro);
-      else this.#areas[metro] = undefined;
+      if (changed.has(metro)) this.#areas[metro] = undefined;
+      else if (this.#keepsArea(metro)) told.delete(metro);
     }
-    for (const metro of changed) this.#learn(metro);
+    const learned = [...changed];
+    const step = Math.max(1, learned.length / learnedMax);
+    for (let i = 0; i < learned.length; i += step) this.#learn(learned[Math.floor(i)]!);
     return told;
   }
 
@@ -243,12 +246,14 @@ export class Tiers {
   }
 
   /** What changed around a metro changed what is believed of it by too little: then that stays, until it adds up. */
-  #isAreaKept(metro: number): boolean {
+  #keepsArea(metro: number): boolean {
     const held = this.#areas[metro];
     if (held === undefined) return false;
     const now = this.#fillArea(metro);
     for (let pop = 0; pop < this.#pops; pop++) {
-      if (now.basis[pop] !== held.basis[pop] || Math.abs(now.ms[pop]! - held.ms[pop]!) > tellMs) return false;
+      if (now.basis[pop] === held.basis[pop] && Math.abs(now.ms[pop]! - held.ms[pop]!) <= tellMs) continue;
+      this.#areas[metro] = now;
+      return false;
     }
     return true;
   }
@@ -356,17 +361,18 @@ export class Tiers {
   #polish(votes: Votes): Residuals {
     const line = this.#line;
     const lines = new Float64Array(votes.cells);
+    const turns = 3;
     let residuals = emptyResiduals(this.#pops);
-    for (let turn = 0; turn < 3; turn++) {
+    for (let turn = 0; turn < turns; turn++) {
       for (let cell = 0; cell < votes.cells; cell++) {
         const own = Math.fround(votes.line(cell, residuals.ms, -1));
         line[votes.row[cell]!] = own;
         lines[cell] = own;
       }
-      const level = medianOfPart(lines, 0, votes.cells);
+      const level = medianByPicking(lines, 0, votes.cells);
       for (let cell = 0; cell < votes.cells; cell++) line[votes.row[cell]!]! -= level;
       votes.spread(line);
-      residuals = votes.medians(1);
+      residuals = turn < turns - 1 ? votes.roughMedians() : votes.medians(1);
     }
     for (let pop = 0; pop < this.#pops; pop++) {
       if (residuals.votes[pop]! < estimation.metroVotes) residuals.ms[pop] = Number.NaN;

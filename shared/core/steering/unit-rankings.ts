@@ -32,9 +32,19 @@ export class UnitRankings {
     return this.#bytes[(this.#at[unit]! - 1) * this.#width + step]!;
   }
 
-  /** The number of the ranking of one that is there, -1: it is not among the rows. */
-  findIn(rows: Rows, unit: number): number {
-    return rows.find(this.#bytes, (this.#at[unit]! - 1) * this.#width);
+  /** Row of one that is there. */
+  rowOf(unit: number): number {
+    return this.#at[unit]! - 1;
+  }
+
+  /** A view of a row, valid until the next `add`. */
+  row(row: number): Uint8Array {
+    return this.#bytes.subarray(row * this.#width, (row + 1) * this.#width);
+  }
+
+  /** The number of the ranking in a row, -1: it is not among `rows`. */
+  findIn(rows: Rows, row: number): number {
+    return rows.find(this.#bytes, row * this.#width);
   }
 
   /** A view, valid until the next `add`. */

@@ -9,7 +9,7 @@
  */
 import { widened } from './cell-index.ts';
 import { shrunkMedian } from './estimation.ts';
-import { medianOfPart, sortPart } from './medians.ts';
+import { medianByPicking, medianOfPart, sortPart } from './medians.ts';
 
 export interface Residuals {
   /** By PoP; NaN where too few voted. */
@@ -109,6 +109,17 @@ export class Votes {
   /** Sorts what was spread, PoP by PoP. */
   sort(): void {
     for (let pop = 0; pop + 1 < this.start.length; pop++) sortPart(this.values, this.start[pop]!, this.start[pop + 1]!);
+  }
+
+  /** Medians alone, of what was spread, which is out of order then. */
+  roughMedians(): Residuals {
+    const pops = this.start.length - 1;
+    const residuals = emptyResiduals(pops);
+    for (let pop = 0; pop < pops; pop++) {
+      const [from, end] = [this.start[pop]!, this.start[pop + 1]!];
+      residuals.ms[pop] = end > from ? medianByPicking(this.values, from, end) : Number.NaN;
+    }
+    return residuals;
   }
 
   /** Medians by PoP of what was spread, NaN where fewer than `least` voted. */
