@@ -2,13 +2,15 @@
  * Constants of the steering code, set for one run: `--set estimation.shrinkage=20`. Sweeps and ablations go this way, so
  * that the product carries no switch for them: what is set is the very object that the code reads.
  */
+import { reaching } from '@ufes/core/steering/availability.ts';
 import { estimation } from '@ufes/core/steering/estimation.ts';
+import { guarding } from '@ufes/core/steering/guards.ts';
 import { placing } from '@ufes/core/steering/places.ts';
 import { stabilisation } from '@ufes/core/steering/rank.ts';
 import { InputError } from './csv.ts';
 
 /** Exported objects of constants by the name that `--set` knows them by. Add those of new modules here. */
-const owners: Record<string, object> = { estimation, placing, stabilisation };
+const owners: Record<string, object> = { estimation, guarding, placing, reaching, stabilisation };
 
 export type Settings = Readonly<Record<string, number>>;
 
