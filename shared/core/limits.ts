@@ -154,6 +154,8 @@ export const limits = {
     holdShare: 0.25,
     /** What comes back to a PoP this long after it was to be left is no reason to hold: at 5% in 10 minutes, 60% of demand. */
     backMs: 2 * 3_600_000,
+    /** Of the hard limit, what a PoP may be filled to by moves that need not be: what is known of demand is an average. */
+    roomShare: 0.985,
     /** Who was sent to a PoP is there, and counted in its load, after a TTL and a report of it. */
     arrivalMs: 75_000,
     /** Of the cost of a cell, by raw samples. */

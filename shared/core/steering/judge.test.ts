@@ -244,6 +244,18 @@ describe('guardrails and exemptions', () => {
     expect(step(6, 10, 75)).toBe(10);
   });
 
+  test('what need not be leaves a little of the hard limit free, an evacuation nothing', () => {
+    const before = judgedMap(cells(100));
+    const after = judgedMap(cells(100, (at) => (at < 8 ? toIad : {})));
+    const goes = (isDegraded: boolean) => {
+      const pops = popsNow({ lon: { isDegraded, requestsPerSecond: 90 }, iad: { requestsPerSecond: 910 } });
+      return moved(judge(before, after, { pops }).map, 100);
+    };
+    // 10 a second each; up to 935.75 of 1,000, or up to 950.
+    expect(goes(false)).toBe(2);
+    expect(goes(true)).toBe(4);
+  });
+
   test('no PoP is too full for some that come while as many leave it', () => {
     const before = judgedMap(cells(100, (at) => (at < 20 ? toIad : {})));
     // Ten go each way; those that leave Virginia are measured for the first time.

@@ -317,7 +317,7 @@ class Scene {
         kind,
         isGuarded: guard !== undefined,
         isBack: isBack(unit.to),
-        fits: () => this.#takeRoom(unit, share),
+        fits: () => this.#takeRoom(unit, share, isExempt ? hard : limits.publish.roomShare * hard),
       };
     });
   }
@@ -348,13 +348,13 @@ class Scene {
   }
 
   /** Lets the unit's demand go where it goes, if there is room; what does not move demand now always fits. */
-  #takeRoom({ fromNow, toNow }: Unit, share: number): boolean {
+  #takeRoom({ fromNow, toNow }: Unit, share: number, limit: number): boolean {
     if (fromNow === toNow) return true;
     const rate = share * this.#allLoad;
     const receiver = this.#input.pops.get(toNow);
     const load = this.#load.get(toNow);
     const then = (load ?? 0) + (this.#coming.get(toNow) ?? 0) + rate;
-    if (receiver !== undefined && load !== undefined && then > this.#input.hard * receiver.capacity) return false;
+    if (receiver !== undefined && load !== undefined && then > limit * receiver.capacity) return false;
     this.sent.set(toNow, (this.sent.get(toNow) ?? 0) + rate);
     this.#shift(this.#load, fromNow, toNow, rate);
     return true;
