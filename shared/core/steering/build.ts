@@ -335,7 +335,7 @@ export class SteeringBuild {
       low[place] = plan.k * (own ? measured.low[pop]! + beyond : estimates.lowMs[pop]!) + backbone;
       high[place] = plan.k * (own ? measured.high[pop]! + beyond : estimates.highMs[pop]!) + backbone;
       degraded[place] = (this.#beyond?.[pop] ?? 0) > 0 ? 1 : 0;
-      tail[place] = n[place]! >= tailN ? plan.k * measured.tail[pop]! + backbone : Number.NaN;
+      tail[place] = n[place]! >= tailN ? plan.k * (measured.tail[pop]! + beyond) + backbone : Number.NaN;
     }
   }
 

@@ -84,6 +84,15 @@ describe('a PoP where every fourth request is slow', () => {
     expect(built(build, nowMs + 21 * 60_000)[0]).toBe(lon);
   });
 
+  test('that is degraded keeps nobody from the others by what it was', () => {
+    const build = worldOf(30);
+    measureAll(build, range(30), false);
+    expect(built(build)).toEqual(Array(30).fill(lon));
+    build.setDegraded(new Map([[lon, 300]]));
+    expect(built(build)).toEqual(Array(30).fill(iad));
+    expect(build.guardOf(0, 3, iad)).toBeUndefined();
+  });
+
   const cases: [string, (build: SteeringBuild) => void, number][] = [
     ['19 sources', (build) => measureAll(build, range(19), true), 30],
     ['20 sources but no other of the AS', (build) => measureAll(build, [...range(19), 20], true), 21],
