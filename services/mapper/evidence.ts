@@ -150,6 +150,7 @@ export class EvidenceTable {
 
   /** Puts `rows` in place of all that is held of a shard; the prefixes that differ. */
   replace(shard: number, rows: readonly EvidenceRow[]): Set<string> {
+    if (!this.#holds(shard)) return this.apply(rows);
     const changed = new Set<string>();
     const given = new Set(rows.map(({ key }) => key));
     for (let number = 0; number < this.numbers; number++) {
@@ -165,6 +166,13 @@ export class EvidenceTable {
     const news = rows.filter(({ key, bytes }) => !sameBytes(this.get(key), bytes));
     for (const prefix of this.apply(news)) changed.add(prefix);
     return changed;
+  }
+
+  #holds(shard: number): boolean {
+    for (let number = 0; number < this.numbers; number++) {
+      if (this.#shard[number] === shard && this.#used[number]! > 0) return true;
+    }
+    return false;
   }
 
   /** One target alone, of the kind with most samples; undefined when it was never measured. */

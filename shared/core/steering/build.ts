@@ -169,6 +169,7 @@ export class SteeringBuild {
     this.#isAllDue = false;
     this.#builtAtMs = nowMs;
     this.#reserve();
+    this.#table.expect(rows.length);
     for (const row of rows) {
       estimateCell(cells, row, this.tiers, nowMs, this.#scratch, this.#beyond);
       for (const group of this.#groups) this.#rank(group, row, nowMs);
@@ -225,12 +226,11 @@ export class SteeringBuild {
     return this.#groups[group]!.fitted.size;
   }
 
-  #dueRows(all: boolean): Iterable<number> {
+  #dueRows(all: boolean): readonly number[] {
     const { cells } = this;
-    const touched = new Set(cells.takeTouched());
+    const touched = cells.takeTouched();
     this.#settleTiers(touched);
-    if (all) for (let row = 0; row < cells.count; row++) touched.add(row);
-    return touched;
+    return all ? Array.from({ length: cells.count }, (_, row) => row) : touched;
   }
 
   /** Takes changed cells into what is believed of places, and ranks anew the places of which something else is believed. */

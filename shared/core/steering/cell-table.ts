@@ -34,6 +34,9 @@ function copy(from: Columns, start: number, end: number, to: Columns, at: number
   to.n.set(from.n.subarray(start, end), at);
 }
 
+/** Of a row, mostly fewer: those measured, and those that come first. */
+const expectedEntries = 10;
+
 export class CellTables {
   readonly #cells: Cells;
   /** The table before, the rows of its cells in their order, and where each begins. */
@@ -49,6 +52,11 @@ export class CellTables {
 
   constructor(cells: Cells) {
     this.#cells = cells;
+  }
+
+  /** So many rows are to be put: growing by and by copies all again and again, and room that stays empty takes none. */
+  expect(rows: number): void {
+    this.#reserve(this.#newCount + expectedEntries * rows);
   }
 
   /** Entries of the PoPs that were measured, or are `shown` (by PoP, 1). Of a row that was put before, this counts. */
