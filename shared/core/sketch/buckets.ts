@@ -6,7 +6,8 @@
  *     weight   4096  15360  2048   …     whole numbers above zero
  */
 
-const relativeAccuracy = 0.01;
+/** Half the width of a bucket, as a share of its middle. */
+export const relativeAccuracy = 0.01;
 const gamma = (1 + relativeAccuracy) / (1 - relativeAccuracy);
 const perLogMs = 1 / Math.log(gamma);
 

@@ -17,7 +17,7 @@
  * from `bucketMin` - 1) and its weight. Format 1, which is still read, has floats for weights (format1.ts).
  */
 import { OperatingError } from '../errors.ts';
-import { Buckets, bucketMax, bucketMin, bucketMs, bucketOf } from './buckets.ts';
+import { Buckets, bucketMax, bucketMin, bucketMs, bucketOf, relativeAccuracy } from './buckets.ts';
 import { isFormat1, readFormat1 } from './format1.ts';
 import { orderRanks } from './order.ts';
 import { putVarint, Varints, varintMax } from './varint.ts';
@@ -247,7 +247,10 @@ export function fade(lastSeconds: number, nowMs: number): number {
   return beyondMs <= 0 ? 1 : 2 ** (-beyondMs / halfLifeMs);
 }
 
-/** One pass: the ranks rise from the lower bound to the upper one. */
+/**
+ * One pass: the ranks rise from the lower bound to the upper one. Within a bucket samples are taken to lie evenly: a
+ * bucket is wider than many a path's noise, and bounds at its middle would leave the true value out.
+ */
 function bounds(buckets: Buckets, sumSquares: number): QuantileBounds {
   const total = buckets.total();
   if (total === 0) return noBounds;
@@ -256,6 +259,7 @@ function bounds(buckets: Buckets, sumSquares: number): QuantileBounds {
   const count = Math.max(1, Math.round(n));
   const last = bucketMs(buckets.index[buckets.size - 1]!);
   const nudge = 1e-6 * total;
+  const halfSample = sumSquares / total / 2;
   const lowAbove = ((ranks.low - 1) / count) * total + nudge;
   const above = rankedQuantile * (total - sumSquares / total) + nudge;
   const highAbove = ((ranks.high - 1) / count) * total + nudge;
@@ -269,14 +273,21 @@ function bounds(buckets: Buckets, sumSquares: number): QuantileBounds {
   for (let i = 0; i < buckets.size; i++) {
     before = running;
     running += buckets.weight[i]!;
-    if (ranks.low >= 1 && before <= lowAbove && running > lowAbove) lowMs = bucketMs(buckets.index[i]!);
-    if (before <= above && running > above) ms = bucketMs(buckets.index[i]!);
-    if (before <= tailAbove && running > tailAbove) tailMs = bucketMs(buckets.index[i]!);
+    if (ranks.low >= 1 && before <= lowAbove && running > lowAbove)
+      lowMs = within(buckets, i, lowAbove + halfSample - before);
+    if (before <= above && running > above) ms = within(buckets, i, above + halfSample - before);
+    if (before <= tailAbove && running > tailAbove) tailMs = within(buckets, i, tailAbove + halfSample - before);
     if (running <= highAbove) continue;
-    if (ranks.high <= count && before <= highAbove) highMs = bucketMs(buckets.index[i]!);
+    if (ranks.high <= count && before <= highAbove) highMs = within(buckets, i, highAbove + halfSample - before);
     if (running > above && running > tailAbove) break;
   }
   return { ms, lowMs, highMs, n, tailMs };
+}
+
+/** What lies at this weight above the lower edge of a bucket. */
+function within(buckets: Buckets, at: number, weight: number): number {
+  const share = Math.max(0, Math.min(1, weight / buckets.weight[at]!));
+  return bucketMs(buckets.index[at]!) * (1 + relativeAccuracy * (2 * share - 1));
 }
 
 const varints = new Varints();

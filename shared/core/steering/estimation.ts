@@ -33,8 +33,8 @@ export const estimation = {
   kinShare: 0.5,
   kinKm: 300,
   /** How far the true p25 may lie below that of one sample: milliseconds, and of the sample. */
-  fewMs: 6,
-  fewShare: 0.15,
+  fewMs: 2,
+  fewShare: 0.03,
 };
 
 /** Tier 4, by distance in kilometres. Milliseconds. */
