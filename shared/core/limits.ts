@@ -156,6 +156,8 @@ export const limits = {
     backMs: 2 * 3_600_000,
     /** Of the hard limit, what a PoP may be filled to by moves that need not be: what is known of demand is an average. */
     roomShare: 0.985,
+    /** And by those that must be: the last of it covers what demand grows by until the next telling of it. */
+    exemptRoomShare: 0.99,
     /** Who was sent to a PoP is there, and counted in its load, after a TTL and a report of it. */
     arrivalMs: 75_000,
     /** Of the cost of a cell, by raw samples. */

@@ -177,7 +177,7 @@ export class Judge {
 
   /** By PoP (id): of what was sent there, what is not in its load yet. Answers expire one after another. */
   #onTheWay(nowMs: number): Map<string, number> {
-    const { arrivalMs } = limits.publish;
+    const arrivalMs = limits.publish.arrivalMs;
     this.#sent = this.#sent.filter(({ atMs }) => nowMs - atMs < arrivalMs);
     const coming = new Map<string, number>();
     for (const { atMs, pop, rate } of this.#sent) {
@@ -317,7 +317,8 @@ class Scene {
         kind,
         isGuarded: guard !== undefined,
         isBack: isBack(unit.to),
-        fits: () => this.#takeRoom(unit, share, isExempt ? hard : limits.publish.roomShare * hard),
+        fits: () =>
+          this.#takeRoom(unit, share, hard * (isExempt ? limits.publish.exemptRoomShare : limits.publish.roomShare)),
       };
     });
   }
