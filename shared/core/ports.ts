@@ -103,7 +103,10 @@ export interface EvidenceRow {
 export interface Fold {
   readonly shard: number;
   readonly lease: Lease;
-  /** Offsets this fold started from and ends at, by collector: per-shard sequence numbers, first is 1. */
+  /**
+   * Where this fold started and where it ends: per-shard sequence numbers by collector, first is 1. What a name means is
+   * the mapper's (mapper/progress.ts), to the store these are names and numbers.
+   */
   readonly from: Readonly<Record<string, number>>;
   readonly to: Readonly<Record<string, number>>;
   readonly rows: readonly EvidenceRow[];
@@ -117,8 +120,11 @@ export interface EvidenceStore {
   rows(shard: number): Promise<EvidenceRow[]>;
   /** Of `ids`, those already used. */
   usedTokens(shard: number, ids: readonly string[]): Promise<Set<string>>;
-  /** `fenced`: the lease has a newer holder; `moved`: the offsets are not `from`. In both cases nothing was written. */
-  fold(fold: Fold, nowMs: number): Promise<'ok' | 'fenced' | 'moved'>;
+  /**
+   * `fenced`: the lease has another holder (number and owner); `moved`: the offsets are not `from`. In both cases nothing
+   * was written. Tokens that expired at or before `forgetMs`, which may lie far back, are forgotten, and no others are.
+   */
+  fold(fold: Fold, forgetMs: number): Promise<'ok' | 'fenced' | 'moved'>;
 }
 
 /** Private keys and the like, encrypted at rest. Never in an artefact, never in a log. */
@@ -196,6 +202,8 @@ export interface SampleStream {
   read(shard: number, collector: string, afterSeq: number, limit: number): Promise<StreamRecord[]>;
   /** Forgets records up to and including `seq`. */
   trim(shard: number, collector: string, seq: number): Promise<void>;
+  /** Forgets all records; the stream ends at `seq`, which may be lower than before, and the next one is asked for again. */
+  restart(shard: number, collector: string, seq: number): Promise<void>;
 }
 
 export interface Job {

@@ -80,6 +80,21 @@ export function queueConformance(name: string, make: () => Promise<Fixture>): vo
         expect(await samples.read(1, 'c1', 0, 10)).toEqual(records(42, 43));
       });
 
+      test('a stream that is started again after a lower number asks for what follows it', async () => {
+        const { samples } = queue;
+        await samples.append(1, 'c1', records(1, 9));
+        await samples.append(1, 'c2', records(1, 2));
+        await samples.trim(1, 'c1', 6);
+        await samples.restart(1, 'c1', 3);
+        expect(await samples.lastSeq(1, 'c1')).toBe(3);
+        expect(await samples.read(1, 'c1', 0, 10)).toEqual([]);
+        await expect(samples.append(1, 'c1', [record(10)])).rejects.toMatchObject({ code: 'SEQUENCE_GAP' });
+        await samples.append(1, 'c1', records(2, 10));
+        expect(await samples.read(1, 'c1', 0, 10)).toEqual(records(4, 10));
+        expect(await samples.read(1, 'c2', 0, 10)).toEqual(records(1, 2));
+        expect(await samples.collectors(1)).toEqual(['c1', 'c2']);
+      });
+
       test('are bounded per shard and collector, and room comes with trimming', async () => {
         const { samples } = fixture.queue({ streamRecords: 10 });
         await samples.append(1, 'c1', records(1, 10));

@@ -58,6 +58,11 @@ export function sampleStream(
         statements.run('DELETE FROM sample WHERE shard = ? AND collector = ? AND seq <= ?', shard, collector, seq);
         writeEnds(statements, shard, collector, { last: Math.max(ends.last, seq), trimmed: seq });
       }),
+    restart: (shard, collector, seq) =>
+      database.write((statements) => {
+        statements.run('DELETE FROM sample WHERE shard = ? AND collector = ?', shard, collector);
+        writeEnds(statements, shard, collector, { last: seq, trimmed: seq });
+      }),
   };
 }
 
