@@ -34,7 +34,7 @@ export const estimation = {
   kinKm: 300,
   /** How far the true p25 may lie below that of one sample: milliseconds, and of the sample. */
   fewMs: 2,
-  fewShare: 0.03,
+  fewShare: 0.025,
 };
 
 /** Tier 4, by distance in kilometres. Milliseconds. */

@@ -10,13 +10,15 @@ const bases = 6;
 const bandsMs = [50, 110, 190];
 const bands = bandsMs.length + 1;
 const ring = 1_024;
-/** Fewer say nothing of the 2.5% at either end. */
+/** Fewer say nothing of the ends. */
 const errorsMin = 80;
+/** Share left out at either end, for 95%: errors of a metro come together, and what comes next is of another one. */
+const tail = 0.02;
 
 export class Errors {
   readonly #rings: Float32Array[] = Array.from({ length: bases * 2 * bands }, () => new Float32Array(0));
   readonly #counts = new Uint32Array(bases * 2 * bands);
-  /** By bin, what the truth is below and above a prediction with 2.5%; NaN: not known yet. */
+  /** By bin, how far the truth lies below and above a prediction; NaN: not known yet. */
   readonly low = new Float32Array(bases * 2 * bands);
   readonly high = new Float32Array(bases * 2 * bands);
   readonly #isStale = new Uint8Array(bases * 2 * bands).fill(1);
@@ -37,8 +39,8 @@ export class Errors {
     const count = Math.min(ring, this.#counts[bin]!);
     const sorted = this.#rings[bin]!.slice(0, count).sort();
     const isKnown = count >= errorsMin;
-    this.low[bin] = isKnown ? sorted[Math.floor(0.025 * (count + 1)) - 1]! : Number.NaN;
-    this.high[bin] = isKnown ? sorted[Math.min(count - 1, Math.ceil(0.975 * (count + 1)) - 1)]! : Number.NaN;
+    this.low[bin] = isKnown ? sorted[Math.floor(tail * (count + 1)) - 1]! : Number.NaN;
+    this.high[bin] = isKnown ? sorted[Math.min(count - 1, Math.ceil((1 - tail) * (count + 1)) - 1)]! : Number.NaN;
     return bin;
   }
 }
