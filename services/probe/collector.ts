@@ -19,6 +19,7 @@ import { type Beacon, checkBeacon, type Observation, type Plan, type SampleRecor
 import { createHttp, type HttpApp, type HttpReply } from '@ufes/io/http.ts';
 import { clientAddress } from '@ufes/io/proxy-protocol.ts';
 import { chooseTargets, fetches, weightOf } from './plan.ts';
+import { createReceiver, type Receiver } from './receive.ts';
 import type { BeaconScript } from './script.ts';
 import { newTokenId, signToken, type TokenClaims, verifyToken } from './token.ts';
 
@@ -47,9 +48,6 @@ export function createCollector(parts: CollectorParts, listener: { source: strin
   app.addHook('onRequest', async (_, reply) => {
     reply.header('access-control-allow-origin', '*').header('timing-allow-origin', '*');
   });
-  // Any content type is taken as the text of a beacon: sendBeacon and old browsers choose their own.
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser('*', { parseAs: 'string' }, (_, body, done) => done(null, body));
 
   app.get('/healthz', () => ({ status: 'ok' }));
 
@@ -70,18 +68,17 @@ export function createCollector(parts: CollectorParts, listener: { source: strin
     return makePlan(parts, client, sinksFor(parts, request.raw, listener.tls));
   });
 
-  app.post('/rum/beacon', async (request, reply) => {
-    reply.header('cache-control', 'no-store');
-    await takeBeacon(parts, clientOf(request.raw), listener.source, request.body);
-    return reply.code(204).send();
-  });
-  app.addHook('onResponse', async (request, reply) => {
-    if (request.method === 'POST' && request.routeOptions.url === '/rum/beacon') {
-      parts.onBeacon(outcomeOf(reply.statusCode), listener.source);
-    }
-  });
   app.options('/rum/beacon', (_, reply) => preflight(reply));
   return app;
+}
+
+/** Beacons of one listener; all else is the app's. */
+export function beaconReceiver(parts: CollectorParts, { source }: { source: string }): Receiver {
+  return createReceiver({
+    log: parts.log,
+    take: (request, body) => takeBeacon(parts, clientOf(request), source, body),
+    onStatus: (status) => parts.onBeacon(outcomeOf(status), source),
+  });
 }
 
 /** For a sender that sets a content type of its own; ours needs no preflight. */
@@ -126,7 +123,7 @@ function makePlan(parts: CollectorParts, client: Address, sinks: readonly string
   };
 }
 
-async function takeBeacon(parts: CollectorParts, client: Address, source: string, body: unknown): Promise<void> {
+async function takeBeacon(parts: CollectorParts, client: Address, source: string, body: string): Promise<void> {
   const beacon = parseBeacon(body);
   const atMs = parts.clock.nowMs();
   const prefix = formatPrefix(cellOf(client));
@@ -142,10 +139,10 @@ async function takeBeacon(parts: CollectorParts, client: Address, source: string
   });
 }
 
-function parseBeacon(body: unknown): Beacon {
+function parseBeacon(body: string): Beacon {
   let value: unknown;
   try {
-    value = JSON.parse(String(body));
+    value = JSON.parse(body);
   } catch (cause) {
     throw new OperatingError('REQUEST_INVALID', 'the body is not JSON', { cause });
   }

@@ -2,7 +2,8 @@
  * The collector's listeners: for each of `listeners.probe` a server, with TLS of the internal CA and a PROXY v2 reader in
  * front where the configuration says so.
  *
- *     net (proxy: v2) ─▶ https or http ─▶ routes (collector.ts)
+ *     net (proxy: v2) ─▶ https or http ─▶ beacons (receive.ts)
+ *                                      └▶ routes (collector.ts)
  */
 import { createServer as createHttpServer, type Server as HttpServer, type ServerOptions } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
@@ -10,21 +11,26 @@ import { isIP, type Server, type Socket } from 'node:net';
 import type { Config } from '@ufes/core/config/schema.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Clock, Component, Log } from '@ufes/core/ports.ts';
+import type { TrustedProxies } from '@ufes/core/proxies.ts';
 import { type Endpoint, formatEndpoint, parseEndpoint } from '@ufes/io/address.ts';
 import { type HttpApp, listenTcp } from '@ufes/io/http.ts';
 import type { InternalCa } from '@ufes/io/internal-ca.ts';
 import { rateLimited } from '@ufes/io/log.ts';
 import { createProxyServer } from '@ufes/io/proxy-protocol.ts';
+import type { Receiver } from './receive.ts';
 
 export type ProbeListener = Config['listeners']['probe'][number];
 
 export interface ListenOptions {
   readonly listener: ProbeListener;
   readonly app: HttpApp;
+  /** Asked first. */
+  readonly receiver: Receiver;
   /** Called for a listener with `tls` alone. */
   readonly ca: () => Promise<InternalCa>;
   /** Base URLs of `probes.collectors`: their hosts are in the certificate. */
   readonly collectors: readonly string[];
+  readonly trusted: TrustedProxies;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -44,7 +50,7 @@ const serverOptions: ServerOptions = {
 
 /** `start` rejects with ADDRESS_IN_USE or ADDRESS_UNAVAILABLE. */
 export function createCollectorServer(options: ListenOptions): CollectorServer {
-  const { listener, app, clock, log } = options;
+  const { listener, app, receiver, trusted, clock, log } = options;
   let bound = parseEndpoint(listener.address);
   let front: Server | undefined;
   let http: HttpServer | undefined;
@@ -53,13 +59,16 @@ export function createCollectorServer(options: ListenOptions): CollectorServer {
   async function start(): Promise<void> {
     await app.ready();
     http = await createServer(options);
-    http.on('request', (request, response) => app.routing(request, response));
+    http.on('request', (request, response) => {
+      if (!receiver(request, response)) app.routing(request, response);
+    });
     const limit = rateLimited(10_000, () => clock.monotonicMs());
     const onRefused = (peer: string, why: string): void =>
       limit('proxy', (suppressed) =>
         log.warn({ peer, why, suppressed, listener: listener.address }, 'connection refused'),
       );
-    front = listener.proxy === 'v2' ? createProxyServer({ target: http, clock, onRefused }) : http;
+    const believes = (peer: string): boolean => trusted.has(peer);
+    front = listener.proxy === 'v2' ? createProxyServer({ target: http, believes, clock, onRefused }) : http;
     front.maxConnections = limits.probe.connections;
     front.on('connection', (socket: Socket) => {
       open.add(socket);

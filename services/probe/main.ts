@@ -14,7 +14,7 @@ import { createPopVantage } from '@ufes/io/health/pop-checker.ts';
 import { ensureInternalCa, type InternalCa } from '@ufes/io/internal-ca.ts';
 import { ensureKeyFile } from '@ufes/io/keys.ts';
 import type { ServiceMain } from '@ufes/io/service.ts';
-import { createCollector } from './collector.ts';
+import { beaconReceiver, createCollector } from './collector.ts';
 import { createForwarder, type Forwarder } from './forward.ts';
 import { type Journal, openJournal } from './journal.ts';
 import { type CollectorServer, createCollectorServer } from './listen.ts';
@@ -81,7 +81,15 @@ export const main: ServiceMain = (context) => {
       };
       const ca = once(() => ensureInternalCa(state, () => clock.nowMs()));
       servers = config.listeners.probe.map((listener) =>
-        createCollectorServer({ listener, app: createCollector(parts, listener), ca, collectors, clock, log }),
+        createCollectorServer({
+          listener,
+          app: createCollector(parts, listener),
+          receiver: beaconReceiver(parts, listener),
+          ca,
+          collectors,
+          clock,
+          log,
+        }),
       );
       for (const component of [follower, vantage, forwarder, ...servers]) {
         await component.start();

@@ -18,6 +18,8 @@ export const limits = {
     pops: 254,
     /** In one list of clients: every /24 that one country has. Rules for more belong into measurements. */
     prefixes: 500_000,
+    /** Looked at one by one for each connection or request; load balancers stand in few networks. */
+    trustedProxies: 256,
   },
   store: {
     /** Artefacts kept per kind: enough to step back over a bad afternoon. */
@@ -54,6 +56,12 @@ export const limits = {
     jobRetryMsMax: 60_000,
     /** A running job that is not renewed for this long belonged to a killed worker and runs again. */
     jobVisibleMs: 10_000,
+    /** Dead jobs of a name; the oldest go first. What fails that often has one cause, and the newest tell it. */
+    deadJobs: 1_000,
+    /** Why an attempt failed, as text. */
+    reasonChars: 2_000,
+    /** Jobs shown at once. */
+    jobsShown: 1_000,
   },
   geoip: {
     /** One mmdb or CSV. Node reads no file of 2 GiB whole; the largest city databases sold are about 1 GB. */
@@ -222,6 +230,8 @@ export const limits = {
     /** Replay for a store that comes back older; forwarded segments go when they exceed this or the age below. */
     journalBytes: 512 << 20,
     journalMs: 24 * 3_600_000,
+    /** A refused beacon may come again after this: a backlog of that length is a disk's hiccup. */
+    retryAfterSeconds: 2,
     /** Samples forwarded to the stream in one go; between goes, so that a trickle shares transactions. */
     forwardRecords: 2_000,
     forwardMs: 25,

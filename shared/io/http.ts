@@ -26,6 +26,10 @@ const statusByCode: Partial<Record<ErrorCode, number>> = {
   NOT_RUNNING: 503,
 };
 
+export function statusOf(code: ErrorCode): number {
+  return statusByCode[code] ?? 500;
+}
+
 export interface HttpOptions {
   bodyBytes?: number;
 }
@@ -37,7 +41,7 @@ export function createHttp(log: Log, { bodyBytes = 1 << 20 }: HttpOptions = {}):
       log.error({ method: request.method, url: request.url, stack: thrown.stack }, describeError(thrown));
       return reply.code(500).send({ code: 'INTERNAL', message: 'internal error; the log says more' });
     }
-    return reply.code(statusByCode[error.code] ?? 500).send({ code: error.code, message: error.message });
+    return reply.code(statusOf(error.code)).send({ code: error.code, message: error.message });
   }
   const app = Fastify({
     logger: false,
