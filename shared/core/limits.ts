@@ -41,6 +41,26 @@ export const limits = {
     /** Audit entries kept. */
     auditEntries: 100_000,
   },
+  redis: {
+    /** A call settles within this: what takes longer is an outage, and callers try again. */
+    callMs: 2_000,
+    /** A round trip to anywhere, with TLS. */
+    connectMs: 1_500,
+    /** Pause between tries to connect, doubling up to this: who waits for the store hears of it no later. */
+    retryMs: 500,
+    /** Settings and roles change: looked at again this often, and every `lookMs` while it is refused. */
+    examineMs: 30_000,
+    lookMs: 1_000,
+    /** Clocks that differ by more make expiries wrong: votes of a second count too long, or not at all. */
+    clockMs: 1_000,
+    /** Pieces of artefacts, so that nothing waits long behind one, and the rows of evidence read in one step. */
+    pieceBytes: 1 << 20,
+    scanRows: 5_000,
+    /** An upload that was not finished is gone after this. */
+    uploadMs: 120_000,
+    /** A subscription that does not answer for this long is opened again; polls cover for it. */
+    pingMs: 5_000,
+  },
   admin: {
     /** sun_path holds 107 bytes and a NUL on Linux, 103 on macOS. */
     socketPathBytes: 100,
@@ -215,6 +235,11 @@ export const limits = {
     beaconBytes: 8 << 10,
     targetsPerPlan: 5,
     tokenMs: 5 * 60_000,
+    /** Cells whose visitors are counted, for where most is to be learnt; of others each visitor counts as the first. */
+    demandCells: 65_536,
+    demandHalfLifeMs: 3_600_000,
+    /** Reading a new map may keep a plan waiting so long. */
+    sliceMs: 1,
     /** A round trip longer than this is an outage, not a distance. */
     rttMsMax: 10_000,
     /** PROXY protocol v2 header: 16 + 65,535 by its length field; addresses and TLVs in use are far smaller. */

@@ -48,6 +48,7 @@ export const thirdParties: Record<string, readonly [homes: readonly Package[], w
   '@peculiar/x509': [['@ufes/io'], 'certificates of the internal CA'],
   'reflect-metadata': [['@ufes/io'], '@peculiar/x509 wants it loaded before itself'],
   maxmind: [['@ufes/geoip'], 'validates and reads an operator’s own mmdb'],
+  ioredis: [['@ufes/io'], 'the distributed store and queue: standalone, Sentinel, Cluster'],
   koffi: [['@ufes/io'], 'system calls that Node has not: batched UDP'],
   undici: [['@ufes/edge'], 'keep-alive pools to origins'],
   esbuild: [['@ufes/probe', '@ufes/dashboard'], 'bundles browser code in memory at start'],
