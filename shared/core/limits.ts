@@ -268,6 +268,19 @@ export const limits = {
     /** Late requests are looked for this often: node's own 30 s would make `requestMs` forty. */
     requestCheckMs: 1_000,
     connections: 10_000,
+    /** Addresses and prefixes whose beacons are counted, 16 bytes each, powers of two: an hour of ten times as many beacons as one collector takes from a botnet of 10,000. */
+    cappedAddresses: 1 << 17,
+    cappedPrefixes: 1 << 16,
+    /** Hosts that an operator looks after by hand. */
+    agents: 1_024,
+    /** A revoked key is refused by other collectors after this. */
+    agentsMs: 5_000,
+    /** Of a signature's time: as long as a token lives. */
+    agentClockMs: 5 * 60_000,
+    /** One every 10 s and some: what is measured oftener says nothing more. */
+    agentReportsPerHour: 400,
+    /** Refused prefixes that are told of, some 200 bytes each; those refused most stay. */
+    refusedPrefixes: 2_000,
     /** Beacons under way when the collector stops. */
     drainMs: 1_000,
   },

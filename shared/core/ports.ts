@@ -213,14 +213,51 @@ export interface Job {
   readonly attempt: number;
 }
 
-/** At-least-once jobs with retries and dead letters. Handlers are idempotent. */
+/** `waiting` for its time or for a worker; `dead`: given up after its last attempt, until an operator retries it. */
+export type JobState = 'waiting' | 'running' | 'dead';
+
+export interface JobReport extends Job {
+  readonly state: JobState;
+  /** When it may run; of a running one, when its worker counts as gone; of a dead one, when it was given up. */
+  readonly atMs: number;
+  /** Why the last attempt failed; absent when none has. */
+  readonly reason?: string;
+}
+
+/** What is known of all jobs of a name. */
+export interface JobSummary {
+  readonly name: string;
+  readonly waiting: number;
+  readonly running: number;
+  readonly dead: number;
+  readonly schedules: readonly { readonly id: string; readonly everyMs: number; readonly nextMs: number }[];
+  /** The last one that ended well. */
+  readonly done?: { readonly id: string; readonly atMs: number; readonly tookMs: number };
+}
+
+/**
+ * At-least-once jobs with retries and dead letters. Handlers are idempotent: a worker that is killed after the effect and
+ * before the job is ticked off leaves it to be run again.
+ */
 export interface JobQueue {
-  /** One waiting job per (name, id): adding it again changes nothing until it has run. */
+  /** One waiting job per (name, id): adding it again changes nothing until it has run. A dead one waits again, with the new data. */
   add(name: string, id: string, data: unknown, options?: { delayMs?: number }): Promise<void>;
+  /**
+   * Adds a job `ID@MS` now and from then on every `everyMs`, once for all processes that say so; the times that passed
+   * while nobody worked are not made up for. Said again with another `everyMs` or `data`, those hold from then on.
+   */
+  schedule(name: string, id: string, everyMs: number, data: unknown): Promise<void>;
   /** Runs `handler` for each job, one at a time; the result stops after the running one. */
   work(name: string, handler: (job: Job) => Promise<void>): () => Promise<void>;
-  dead(name: string): Promise<Job[]>;
+  /** Those with the newest `atMs` first, at most `limit`. Of all names and states unless given. */
+  list(of: { readonly name?: string; readonly state?: JobState; readonly limit: number }): Promise<JobReport[]>;
+  find(name: string, id: string): Promise<JobReport | undefined>;
+  /** Lets a dead job wait again, its attempts counted anew. Rejects with NOT_FOUND. */
   retry(name: string, id: string): Promise<void>;
+  /** Forgets a dead job. Rejects with NOT_FOUND. */
+  drop(name: string, id: string): Promise<void>;
+  /** By name. */
+  summary(): Promise<JobSummary[]>;
 }
 
 export interface Queue {

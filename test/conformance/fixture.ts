@@ -1,12 +1,17 @@
 /** What an implementation hands to the suites: ways to reach one store and queue from several places at once. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Clock, Queue, Store } from '@ufes/core/ports.ts';
+import type { ManualClock } from '@ufes/io/clock.ts';
+import type { JobTimes } from '@ufes/io/queue/job-times.ts';
 
 export interface Fixture {
   /** Another client of the same store, as a process of its own would have. */
   store(clock?: Clock): Store;
   /** The same for the queue. `streamRecords`: a small bound. */
   queue(options?: { clock?: Clock; streamRecords?: number }): Queue;
+  /** How long jobs of these queues wait, and how time passes for them: where it cannot be moved, it is waited for. */
+  readonly times: JobTimes;
+  pass(clock: ManualClock, ms: number): Promise<void>;
   /** A module that exports `open(address): {store, queue}` for child processes, and JSON that it understands. */
   readonly module: URL;
   readonly address: unknown;

@@ -43,6 +43,21 @@ const tasks: Record<string, () => Promise<void>> = {
     });
   },
 
+  /** Runs jobs whose effect is a row of their own, and kills itself when it is told to. */
+  'fold-job': async () => {
+    const die = (when: string): void => {
+      if (argument['die'] === when) process.kill(process.pid, 'SIGKILL');
+    };
+    queue.jobs.work(String(argument['name']), async ({ id, data }) => {
+      die('before');
+      const bytes = encodeCount(Number(data) + 1);
+      await store.history.append('effects', { atMs: 1, key: id, bytes }, { fromMs: 0, bytes: 1e6 });
+      die('after');
+      setImmediate(() => die('ending'));
+    });
+    await new Promise<never>(() => setInterval(() => {}, 60_000));
+  },
+
   /** Adds one to a number in a shard as long as it gets the lease, `count` times in all. */
   increment: async () => {
     const owner = String(argument['name']);

@@ -1,6 +1,6 @@
 /** Tables of the embedded store and queue: one file. A change raises `schemaVersion` and adds the step from the one before. */
 
-export const schemaVersion = 3;
+export const schemaVersion = 4;
 
 export const schema = `
 CREATE TABLE IF NOT EXISTS artefact (
@@ -54,4 +54,16 @@ CREATE TABLE IF NOT EXISTS job (
   due_ms INTEGER NOT NULL, worker TEXT NOT NULL, PRIMARY KEY (name, id)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS job_due ON job (name, state, due_ms);
+-- Why the last attempt of a job failed.
+CREATE TABLE IF NOT EXISTS job_failure (
+  name TEXT NOT NULL, id TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (name, id)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS job_schedule (
+  name TEXT NOT NULL, id TEXT NOT NULL, every_ms INTEGER NOT NULL, next_ms INTEGER NOT NULL, data TEXT NOT NULL,
+  PRIMARY KEY (name, id)
+) WITHOUT ROWID;
+-- The last job of a name that ended well.
+CREATE TABLE IF NOT EXISTS job_done (
+  name TEXT PRIMARY KEY, id TEXT NOT NULL, at_ms INTEGER NOT NULL, took_ms INTEGER NOT NULL
+) WITHOUT ROWID;
 `;
