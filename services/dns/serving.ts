@@ -10,12 +10,12 @@ import { buildBucketsInSlices, type SteeringMap, withBuckets } from '@ufes/core/
 import { decodeMapInSlices } from '@ufes/core/steering/map-bytes.ts';
 import type { Version } from '@ufes/core/version.ts';
 import type { KeptRest } from '@ufes/io/sealed-file.ts';
+import { runGently, type Slices } from '@ufes/io/slices.ts';
 import type { Answerer } from './answer.ts';
 import type { AnswerCounts } from './counters.ts';
 import type { LiveFeed } from './live-feed.ts';
 import { MapBuffers } from './map-buffers.ts';
 import { readerOf } from './map-rest.ts';
-import { runGently, type Slices } from './slices.ts';
 import { buildTables, withMapInSlices } from './tables.ts';
 import type { Threads } from './threads.ts';
 import { compileNames, type Names } from './zones.ts';

@@ -10,9 +10,9 @@ import type { SteeringMap } from '@ufes/core/steering/map.ts';
 import { compilePrefixes, type PrefixTable } from '@ufes/core/steering/prefixes.ts';
 import { type PreparedService, prepareService, withMap } from '@ufes/core/steering/prepare.ts';
 import type { Version } from '@ufes/core/version.ts';
+import { runThrough, type Slices } from '@ufes/io/slices.ts';
 import { type Binding, compileBindings } from './bindings.ts';
 import type { AnswerCounts } from './counters.ts';
-import { runThrough, type Slices } from './slices.ts';
 import { compileNamesInSlices, type Names } from './zones.ts';
 
 export interface SteeredService {

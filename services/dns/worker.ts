@@ -15,6 +15,7 @@ import { decodeMap } from '@ufes/core/steering/map-bytes.ts';
 import type { Version } from '@ufes/core/version.ts';
 import { systemClock } from '@ufes/io/clock.ts';
 import { stepForward, takeShortTurns } from '@ufes/io/priority.ts';
+import { runFor, type Slices } from '@ufes/io/slices.ts';
 import { MmsgSocket, Poller } from '@ufes/io/udp/mmsg.ts';
 import { Answerer } from './answer.ts';
 import { Counters } from './counters.ts';
@@ -29,7 +30,6 @@ import {
 } from './hand-over.ts';
 import { readerOf } from './map-rest.ts';
 import { RingWriter } from './ring.ts';
-import { runFor, type Slices } from './slices.ts';
 import { buildTablesInSlices, type Tables, withMapInSlices } from './tables.ts';
 import { Wire } from './wire.ts';
 

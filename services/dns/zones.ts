@@ -24,7 +24,7 @@ import { parseRdata } from '@ufes/core/dns/rdata.ts';
 import { Type, typeNumber } from '@ufes/core/dns/types.ts';
 import { OperatingError } from '@ufes/core/errors.ts';
 import { limits } from '@ufes/core/limits.ts';
-import { runThrough, type Slices } from './slices.ts';
+import { runThrough, type Slices } from '@ufes/io/slices.ts';
 import { SteeredNames } from './steered-names.ts';
 
 export interface RrSet {

@@ -3,7 +3,8 @@ import type { DesiredPop } from '@ufes/core/desired.ts';
 import { seededRng } from '@ufes/core/seeded.ts';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { chooseTargets, type ProbeState, weightMax, weightOf } from './plan.ts';
+import { believe } from './beliefs.ts';
+import { chooseTargets, type ProbeState } from './plan.ts';
 
 function world(pops: number, origins: number, zone: string | undefined = 'probe.example.'): ProbeState {
   return {
@@ -33,8 +34,12 @@ function world(pops: number, origins: number, zone: string | undefined = 'probe.
   };
 }
 
+/** Nothing but distances is known, if those. */
+const by = ({ pops }: ProbeState, km?: readonly number[]) =>
+  believe(undefined, undefined, { family: 4, hi: 0x5102ff00, lo: 0 }, pops, km);
+
 it('asks for all PoPs when they fit, with equal weight', () => {
-  const plan = chooseTargets(world(3, 0), () => undefined, seededRng(1));
+  const plan = chooseTargets(world(3, 0), by(world(3, 0)), seededRng(1));
   expect(plan.map(({ id, url, p }) => [id, url, p]).sort()).toEqual([
     ['pop:p0', 'https://*-p0.probe.example/p', 1],
     ['pop:p1', 'https://*-p1.probe.example:8443/p', 1],
@@ -44,8 +49,8 @@ it('asks for all PoPs when they fit, with equal weight', () => {
 
 it('asks for nothing without a probe zone, but for origins that can be timed', () => {
   const desired = world(3, 0);
-  expect(chooseTargets({ ...desired, probe: { sources: [] } }, () => undefined, seededRng(1))).toEqual([]);
-  const direct = chooseTargets({ ...world(3, 2), probe: { sources: [] } }, () => undefined, seededRng(1));
+  expect(chooseTargets({ ...desired, probe: { sources: [] } }, by(desired), seededRng(1))).toEqual([]);
+  const direct = chooseTargets({ ...world(3, 2), probe: { sources: [] } }, by(desired), seededRng(1));
   expect(direct.map(({ id, p }) => [id, p]).sort()).toEqual([
     ['origin:o0', 1],
     ['origin:o1', 1],
@@ -62,11 +67,11 @@ it('states the probability with which each target is really chosen', () => {
       fc.boolean(),
       (pops, origins, located) => {
         const desired = world(pops, origins);
-        const near = located && pops > 0 ? 1 % pops : undefined;
+        const beliefs = by(desired, located ? desired.pops.map((_, pop) => Math.abs(1_000 * pop - 1_500)) : undefined);
         const count = new Map<string, number>();
         const stated = new Map<string, number>();
         for (let run = 0; run < runs; run++) {
-          const plan = chooseTargets(desired, () => near, rng);
+          const plan = chooseTargets(desired, beliefs, rng);
           expect(plan.length).toBeLessThanOrEqual(5);
           expect(new Set(plan.map((one) => one.id)).size).toBe(plan.length);
           for (const { id, p } of plan) {
@@ -86,13 +91,19 @@ it('states the probability with which each target is really chosen', () => {
   );
 });
 
-it('always has the nearest when not all fit', () => {
+it('always has the incumbent, those that may turn out best, and the nearest when there is room', () => {
   const rng = seededRng(3);
+  const desired = world(30, 1);
+  const km = desired.pops.map((_, pop) => 500 + Math.abs(1_000 * pop - 17_000));
+  const ranking = [4, ...desired.pops.map((_, pop) => pop).filter((pop) => pop !== 4)];
+  const beliefs = {
+    ...by(desired, km),
+    ranking,
+    lowMs: desired.pops.map((_, pop) => (pop === 9 || pop === 12 ? 1 : 50)),
+  };
   for (let run = 0; run < 200; run++) {
-    expect(chooseTargets(world(30, 1), () => 17, rng)[0]).toMatchObject({ id: 'pop:p17', p: 1 });
+    const plan = chooseTargets(desired, beliefs, rng);
+    expect(plan.slice(0, 3).map(({ id, p }) => [id, p])).toEqual(['pop:p4', 'pop:p9', 'pop:p12'].map((id) => [id, 1]));
+    if (plan.every(({ id }) => id !== 'origin:o0')) expect(plan[3]!.id).toBe('pop:p17');
   }
-});
-
-it('weighs by 1/p, at most 20', () => {
-  expect([1, 0.25, 0.05, 0.001].map(weightOf)).toEqual([1, 4, 20, weightMax]);
 });

@@ -2,15 +2,16 @@
 import { limits } from '@ufes/core/limits.ts';
 import type { Rng } from '@ufes/core/ports.ts';
 import type { Observation, SampleKind, SampleRecord } from '@ufes/core/samples.ts';
-import { chooseTargets, weightOf } from '@ufes/probe/plan.ts';
+import { planTargets, weightOf } from '@ufes/core/steering/targets.ts';
+import { floorRttMs, priorRttMs } from '@ufes/geoip/prior.ts';
 import type { Steering } from './steering.ts';
 import { kmBetween, type World } from './world.ts';
 
 /**
- * Who chooses what a beacon measures: `map` is test/sim/targets.ts, by what the map in service says of the client;
- * `probe` is what services/probe does without it.
+ * By what a beacon's targets are chosen (core/steering/targets.ts): what the map in service says of the client, or, as
+ * where there is no map yet, distance alone.
  */
-export type Chooser = 'map' | 'probe';
+export type Chooser = 'map' | 'distance';
 
 export interface BeaconInit {
   readonly kind: SampleKind;
@@ -56,15 +57,10 @@ export class Beacons {
     const slots = limits.probe.targetsPerPlan;
     if (this.#init.chooser === 'map') return this.#steering.targets(user, slots, this.#rng);
     const told = this.#world.init.places[this.#world.toldPlace[user]!]!;
-    const nearest = () => {
-      const km = this.#world.popIds.map((_, pop) => kmBetween(told, this.#world.popPlace(pop)));
-      return km.indexOf(Math.min(...km));
-    };
-    const { pops, probe } = this.#steering.desired;
-    return chooseTargets({ pops, origins: [], probe }, nearest, this.#rng).map(({ id, p }) => ({
-      pop: this.#world.popIds.indexOf(id.slice('pop:'.length)),
-      p,
-    }));
+    const km = this.#world.popIds.map((_, pop) => kmBetween(told, this.#world.popPlace(pop)));
+    const desired = this.#steering.desired.pops.map(({ id }) => this.#world.popIds.indexOf(id));
+    const ranking = desired.sort((a, b) => km[a]! - km[b]!);
+    return planTargets({ ranking, lowMs: km.map(floorRttMs), priorMs: km.map(priorRttMs) }, slots, this.#rng);
   }
 
   #observe(user: number, pop: number, atMs: number, weight: number): Observation {

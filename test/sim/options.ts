@@ -27,7 +27,7 @@ export const usage = `npm run sim -- MODE [options]
   --measured SHARE     of prefixes, default 0.3 (plan: 1, and beacons are a sample of demand)
   --held-out SHARE     of cities, default 0.25
   --kind K             browser or edge: who times; default browser (events: edge, since clients alone fire no guard)
-  --plan P             map (test/sim/targets.ts) or probe (services/probe/plan.ts)
+  --plan P             what targets are chosen by: map, or distance alone
   --n A,B              poison: samples a day and PoP of a prefix that lies, default 20,30,100,300
   --origins A,B        cities, or places of the matrix: costs with a backbone leg, k = 1 and 3
   --matrix FILE        source,destination,avg,… in milliseconds; the smaller direction of a pair counts
@@ -88,7 +88,7 @@ export function readOptions(args: readonly string[]): Options {
     heldOut: number('held-out', 0, 1) ?? 0.25,
     beacons: {
       kind: oneOf<SampleKind>('--kind', values.kind ?? (mode === 'events' ? 'edge' : 'browser'), ['browser', 'edge']),
-      chooser: oneOf<Chooser>('--plan', values.plan ?? 'map', ['map', 'probe']),
+      chooser: oneOf<Chooser>('--plan', values.plan ?? 'map', ['map', 'distance']),
       falseFailures: 0.01,
     },
     origins: values.origins?.split(',') ?? [],

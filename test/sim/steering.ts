@@ -22,6 +22,7 @@ import type { PopNow } from '@ufes/core/steering/judge.ts';
 import { findInterval, noPop, type SteeringMap } from '@ufes/core/steering/map.ts';
 import { geoKey, type PreparedService, prepareService } from '@ufes/core/steering/prepare.ts';
 import { defaultRoom } from '@ufes/core/steering/room.ts';
+import { type PlannedPop, planTargets } from '@ufes/core/steering/targets.ts';
 import { beginBuild, type Known, type On, overloadsOf, tellOverloads, tellRequests } from '@ufes/mapper/begin.ts';
 import { noteEdgeTimed, stepDegraded } from '@ufes/mapper/degraded.ts';
 import { EvidenceTable } from '@ufes/mapper/evidence.ts';
@@ -34,7 +35,6 @@ import { floorsOf, partByFloor } from '@ufes/mapper/quarantine.ts';
 import type { RawRing } from '@ufes/mapper/raw.ts';
 import { Traffic } from '@ufes/mapper/traffic.ts';
 import { geoipOfWorld } from './geoip.ts';
-import { type PlannedPop, planTargets } from './targets.ts';
 import type { World } from './world.ts';
 
 /** One for each way a cost is counted: `client` is the client leg alone, `ORIGIN/k` has a backbone leg. */

@@ -1,5 +1,5 @@
-import { seededRng } from '@ufes/core/seeded.ts';
 import { expect, test } from 'vitest';
+import { seededRng } from '../seeded.ts';
 import { planTargets } from './targets.ts';
 
 const pops = [3, 1, 0, 2, 5, 4, 6, 7];
