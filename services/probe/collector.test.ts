@@ -155,6 +155,34 @@ describe('refusals', () => {
     expect(await post(at, beacon(plan))).toMatchObject({ status: 403, text: expect.stringContaining('expired') });
   });
 
+  it('more than an address may send in an hour, and tells why', async () => {
+    const clock = new ManualClock();
+    const probe = await started([{ ...plain, proxy: 'x-forwarded-for' }], {
+      clock,
+      caps: { addressPerHour: 3, prefixPerHour: 5 },
+    });
+    const send = async (client: string) => {
+      const headers = { 'x-forwarded-for': client };
+      const plan = JSON.parse((await call(probe.at, '/rum/plan', { headers })).text) as Plan;
+      return (await post(probe.at, beacon(plan), { headers })).status;
+    };
+    const statuses = [];
+    for (let i = 0; i < 4; i++) statuses.push(await send('192.0.2.1'));
+    expect(statuses).toEqual([204, 204, 204, 429]);
+    expect([await send('192.0.2.2'), await send('192.0.2.2'), await send('192.0.2.2')]).toEqual([204, 204, 429]);
+    expect(await send('198.51.100.1')).toBe(204);
+    const { reasons, prefixes } = (await probe.context.admin.inject('/refused')).json();
+    expect(reasons).toContainEqual({ reason: 'over-address-cap', total: 1, day: 1 });
+    expect(reasons).toContainEqual({ reason: 'over-prefix-cap', total: 1, day: 1 });
+    expect(prefixes).toContainEqual(
+      expect.objectContaining({ prefix: '192.0.2.0/24', reason: 'over-prefix-cap', count: 1 }),
+    );
+    const metrics = await probe.context.registry.metrics();
+    expect(metrics).toContain('ufes_probe_refused_total{reason="over-address-cap",source="rum",service="probe"} 1');
+    clock.advance(3_600_000);
+    expect(await send('192.0.2.1')).toBe(204);
+  });
+
   it('another method or path', async () => {
     const { at } = await started();
     expect((await call(at, '/rum/beacon')).status).toBe(404);
@@ -178,6 +206,36 @@ describe('listeners', () => {
     expect((await post(at, beacon(plan), { client: '198.51.100.1' })).status).toBe(403);
     expect((await post(probe.at, beacon(plan))).status).toBe(403);
     await vi.waitFor(async () => expect(await samples(probe)).toMatchObject([{ prefix, source: 'demo' }]));
+  });
+
+  const forwarded: Listeners[number] = { ...plain, proxy: 'x-forwarded-for' };
+  const by = (text: string) => ({ headers: { 'x-forwarded-for': text } });
+
+  it.each([
+    ['203.0.113.77', '203.0.113.0/24'],
+    ['192.0.2.9, 203.0.113.77', '203.0.113.0/24'],
+    ['203.0.113.77, 127.0.0.1', '203.0.113.0/24'],
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1::/48'],
+    ['::ffff:203.0.113.77', '203.0.113.0/24'],
+    ['garbage', '127.0.0.0/24'],
+  ])('proxy: x-forwarded-for attributes by the last hop that is no proxy: %s', async (chain, prefix) => {
+    const probe = await started([forwarded]);
+    const plan = JSON.parse((await call(probe.at, '/rum/plan', by(chain))).text) as Plan;
+    expect((await post(probe.at, beacon(plan), by(chain))).status).toBe(204);
+    expect((await post(probe.at, beacon(plan), by('198.51.100.1'))).status).toBe(403);
+    await vi.waitFor(async () => expect(await samples(probe)).toMatchObject([{ prefix }]));
+  });
+
+  it('takes nobody’s word who is not trusted, and not in a way that the listener does not expect', async () => {
+    const strangers = await started([forwarded, proxied], { trustedProxies: ['192.0.2.1'] });
+    const plan = JSON.parse((await call(strangers.at, '/rum/plan', by('203.0.113.77'))).text) as Plan;
+    expect((await post(strangers.at, beacon(plan))).status).toBe(204);
+    await vi.waitFor(async () => expect(await samples(strangers)).toMatchObject([{ prefix: '127.0.0.0/24' }]));
+    await expect(call(strangers.addresses[1]!, '/healthz', { client: '203.0.113.77' })).rejects.toThrow();
+    expect((await call(strangers.addresses[1]!, '/healthz')).status).toBe(200);
+    const other = await started([plain, proxied]);
+    const own = JSON.parse((await call(other.at, '/rum/plan', by('203.0.113.77'))).text) as Plan;
+    expect((await post(other.at, beacon(own))).status).toBe(204);
   });
 
   it('proxy: v2 closes on peers without a header; a header on a plain listener is no HTTP', async () => {

@@ -5,27 +5,34 @@
  */
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { type DesiredPop, type DesiredState, decodeDesired } from '@ufes/core/desired.ts';
-import type { Address } from '@ufes/core/ip.ts';
+import { type DesiredState, decodeDesired } from '@ufes/core/desired.ts';
+import { type Address, cellOf, formatPrefix } from '@ufes/core/ip.ts';
 import type { Component } from '@ufes/core/ports.ts';
+import { TrustedProxies } from '@ufes/core/proxies.ts';
+import type { RefusalReason } from '@ufes/core/quarantine.ts';
+import { BeaconBudget } from '@ufes/core/steering/asking.ts';
 import { formatEndpoint } from '@ufes/io/address.ts';
 import { followArtefact } from '@ufes/io/artefact.ts';
 import { createPopVantage } from '@ufes/io/health/pop-checker.ts';
 import { ensureInternalCa, type InternalCa } from '@ufes/io/internal-ca.ts';
 import { ensureKeyFile } from '@ufes/io/keys.ts';
 import type { ServiceMain } from '@ufes/io/service.ts';
+import { addProbeRoutes } from './admin.ts';
+import { Admission } from './admission.ts';
+import { Agents } from './agents.ts';
+import { createKnowledge, PlanDemand } from './beliefs.ts';
 import { beaconReceiver, createCollector } from './collector.ts';
 import { createForwarder, type Forwarder } from './forward.ts';
 import { type Journal, openJournal } from './journal.ts';
 import { type CollectorServer, createCollectorServer } from './listen.ts';
 import { createProbeMetrics } from './metrics.ts';
-import { createPlaces } from './places.ts';
+import { RefusalBook } from './refusals.ts';
 import { buildBeacon } from './script.ts';
 
 export const main: ServiceMain = (context) => {
   const { config, state, clock, log } = context;
   const metrics = createProbeMetrics(context.registry);
-  const places = createPlaces(context);
+  const knowledge = createKnowledge(context);
   const vantage = createPopVantage(context);
   let desired: DesiredState | undefined;
   let journal: Journal | undefined;
@@ -36,12 +43,19 @@ export const main: ServiceMain = (context) => {
   const follower = followArtefact(context, 'desired', (payload) => {
     desired = decodeDesired(payload);
     vantage.follow(desired);
-    places.wantedFor(desired.pops);
+    knowledge.wantedFor(desired.pops);
   });
   metrics.observe(
     () => journal,
     () => forwarder,
   );
+  const agents = new Agents(context);
+  const refused = new RefusalBook(clock.nowMs());
+  const onRefusal = (reason: RefusalReason, client: Address, source: string): void => {
+    metrics.onRefusal(reason, source);
+    refused.note(reason, formatPrefix(cellOf(client)), source, clock.nowMs());
+  };
+  addProbeRoutes(context, agents, refused);
   context.admin.get('/state', () => ({
     health: Object.fromEntries(vantage.results()),
     journal: journal === undefined ? null : journalState(journal, forwarder),
@@ -67,17 +81,26 @@ export const main: ServiceMain = (context) => {
         clock,
         log,
       });
-      const { collectors } = config.probes;
+      const { collectors, caps } = config.probes;
+      const trusted = new TrustedProxies(config.trustedProxies);
+      const admission = new Admission({ tokenKey, caps, asnOf: knowledge.asnOf, rng: context.rng });
+      metrics.observeCaps(() => admission.evicted);
       const parts = {
         ...context,
         tokenKey,
         script,
         collectors,
         desired: () => desired,
-        nearest: (client: Address, pops: readonly DesiredPop[]) => places.nearest(client, pops),
+        believed: knowledge.about,
+        budget: new BeaconBudget(config.probes.beaconsPerSecond),
+        demand: new PlanDemand(),
         append: opened.append,
         onPlan: metrics.onPlan,
         onBeacon: metrics.onBeacon,
+        trusted,
+        agents,
+        admission,
+        onRefusal,
       };
       const ca = once(() => ensureInternalCa(state, () => clock.nowMs()));
       servers = config.listeners.probe.map((listener) =>
@@ -87,11 +110,12 @@ export const main: ServiceMain = (context) => {
           receiver: beaconReceiver(parts, listener),
           ca,
           collectors,
+          trusted,
           clock,
           log,
         }),
       );
-      for (const component of [follower, vantage, forwarder, ...servers]) {
+      for (const component of [follower, knowledge.follower, vantage, agents, forwarder, ...servers]) {
         await component.start();
         running.push(component);
       }

@@ -1,4 +1,6 @@
 /** What the collector counts. */
+
+import type { RefusalReason } from '@ufes/core/quarantine.ts';
 import { Counter, Gauge, Histogram, type Registry } from '@ufes/io/metrics.ts';
 import type { Outcome } from './collector.ts';
 import type { Forwarder } from './forward.ts';
@@ -8,6 +10,9 @@ export interface ProbeMetrics {
   readonly onPlan: () => void;
   readonly onBeacon: (outcome: Outcome, source: string) => void;
   readonly onSync: (ms: number, records: number) => void;
+  readonly onRefusal: (reason: RefusalReason, source: string) => void;
+  /** Keys that were pushed out of the tables behind the caps. */
+  readonly observeCaps: (evicted: () => number) => void;
   /** What the gauges read when scraped. */
   readonly observe: (journal: () => Journal | undefined, forwarder: () => Forwarder | undefined) => void;
 }
@@ -19,6 +24,12 @@ export function createProbeMetrics(registry: Registry): ProbeMetrics {
     name: 'ufes_probe_beacons_total',
     help: 'Beacons by outcome; accepted ones are durable.',
     labelNames: ['outcome', 'source'],
+    registers,
+  });
+  const refusals = new Counter({
+    name: 'ufes_probe_refused_total',
+    help: 'Beacons refused for whom or how often they came, by reason (`ufes quarantine` tells more).',
+    labelNames: ['reason', 'source'],
     registers,
   });
   const sync = new Histogram({
@@ -45,6 +56,9 @@ export function createProbeMetrics(registry: Registry): ProbeMetrics {
   return {
     onPlan: () => plans.inc(),
     onBeacon: (outcome, source) => beacons.inc({ outcome, source }),
+    onRefusal: (reason, source) => refusals.inc({ reason, source }),
+    observeCaps: (evicted) =>
+      gauge('ufes_probe_caps_evicted', 'Addresses and prefixes no longer counted for want of room.', evicted),
     onSync: (ms, count) => {
       sync.observe(ms / 1000);
       records.inc(count);

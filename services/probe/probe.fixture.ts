@@ -49,13 +49,25 @@ export const plain: Listeners[number] = { address: '127.0.0.1:0', source: 'rum',
 
 export async function startProbe(
   listeners: Listeners = [plain],
-  init: TestContextInit & { readonly desired?: DesiredState | null; readonly collectors?: string[] } = {},
+  init: TestContextInit & {
+    readonly desired?: DesiredState | null;
+    readonly collectors?: string[];
+    readonly trustedProxies?: string[];
+    readonly caps?: Partial<Config['probes']['caps']>;
+  } = {},
 ): Promise<Probe> {
   const base = await testContext({ node: 'probe', ...init });
   const config: Config = {
     ...base.config,
     listeners: { ...base.config.listeners, probe: listeners },
-    probes: { ...base.config.probes, collectors: init.collectors ?? [] },
+    // Plans for three PoPs need no distances; who asks for AS numbers gets none.
+    geoip: { city: 'none.mmdb', asn: 'none' },
+    trustedProxies: init.trustedProxies ?? ['127.0.0.1'],
+    probes: {
+      ...base.config.probes,
+      collectors: init.collectors ?? [],
+      caps: { ...base.config.probes.caps, ...init.caps },
+    },
   };
   const context = { ...base, config };
   if (init.desired !== null) {

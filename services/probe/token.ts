@@ -7,9 +7,9 @@
  * samples are folded, by its id.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
-import { OperatingError } from '@ufes/core/errors.ts';
 import type { Rng } from '@ufes/core/ports.ts';
 import type { TargetId } from '@ufes/core/samples.ts';
+import { Refusal } from './refusals.ts';
 
 export interface TokenClaims {
   readonly id: string;
@@ -31,13 +31,13 @@ export function signToken(key: Uint8Array, claims: TokenClaims): string {
   return `${body}.${mac(key, body)}`;
 }
 
-/** What a token claims. Throws TOKEN_INVALID when it is not ours, has expired, or was given to another network. */
-export function verifyToken(key: Uint8Array, token: string, prefix: string, nowMs: number): TokenClaims {
+/** What a token claims. Throws a Refusal when it is not ours or has expired; whom it was given to is the caller's to check. */
+export function verifyToken(key: Uint8Array, token: string, nowMs: number): TokenClaims {
   const [body = '', signature = '', rest] = token.split('.');
   const given = Buffer.from(signature);
   const own = Buffer.from(mac(key, body));
   if (rest !== undefined || given.length !== own.length || !timingSafeEqual(given, own)) {
-    throw new OperatingError('TOKEN_INVALID', 'the token is not one of this collector: take a new plan from /rum/plan');
+    throw new Refusal('forged', 'the token is not one of this collector: take a new plan from /rum/plan');
   }
   const [id, expiresAtMs, boundTo, targets] = JSON.parse(Buffer.from(body, 'base64url').toString()) as [
     string,
@@ -46,10 +46,7 @@ export function verifyToken(key: Uint8Array, token: string, prefix: string, nowM
     [TargetId, number][],
   ];
   if (expiresAtMs <= nowMs) {
-    throw new OperatingError('TOKEN_INVALID', 'the token has expired: take a new plan from /rum/plan');
-  }
-  if (boundTo !== prefix) {
-    throw new OperatingError('TOKEN_INVALID', `the token was given to another network than ${prefix}`);
+    throw new Refusal('expired', 'the token has expired: take a new plan from /rum/plan');
   }
   return { id, expiresAtMs, prefix: boundTo, targets: new Map(targets) };
 }

@@ -21,6 +21,7 @@ export const errorTable = {
   TOKEN_INVALID: ['client', false],
   REQUEST_INVALID: ['client', false],
   BODY_TOO_LARGE: ['client', false],
+  TOO_MANY: ['client', true],
   ARTEFACT_CORRUPT: ['internal', false],
   ARTEFACT_STALE: ['internal', false],
   SECRET_UNREADABLE: ['internal', false],

@@ -78,6 +78,8 @@ export interface SampleRecord {
   /** Observed, truncated address: /24 or /48. */
   readonly prefix: string;
   readonly observations: readonly Observation[];
+  /** The plan was another prefix's of the same AS: counts, but never against what an edge has timed. */
+  readonly isLoose?: boolean;
 }
 
 /** FNV-1a over the prefix text: which shard folds it. */

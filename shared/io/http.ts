@@ -20,6 +20,7 @@ const statusByCode: Partial<Record<ErrorCode, number>> = {
   NOT_FOUND: 404,
   ARTEFACT_STALE: 409,
   BODY_TOO_LARGE: 413,
+  TOO_MANY: 429,
   STORE_UNAVAILABLE: 503,
   QUEUE_FULL: 503,
   JOURNAL_FAILED: 503,

@@ -124,9 +124,10 @@ describe('server', () => {
     for (const cleanup of cleanups.splice(0)) cleanup();
   });
 
-  async function serve(target: Server, clock = systemClock as ManualClock | typeof systemClock) {
+  async function serve(target: Server, clock = systemClock as ManualClock | typeof systemClock, believed = true) {
     const refused: string[] = [];
-    const server = createProxyServer({ target, clock, onRefused: (_, why) => refused.push(why) });
+    const believes = () => believed;
+    const server = createProxyServer({ target, believes, clock, onRefused: (_, why) => refused.push(why) });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     cleanups.push(() => server.close());
     return { port: (server.address() as AddressInfo).port, refused };
@@ -230,6 +231,33 @@ describe('server', () => {
     socket.write(first);
     expect(await answer).toBe('');
     expect(refused).toEqual(['no PROXY v2 header']);
+  });
+
+  it('takes a peer that is not believed for the client, and closes on one that names another', async () => {
+    const { port, refused } = await serve(answering, systemClock, false);
+    const socket = connect(port, '127.0.0.1');
+    const answer = read(socket);
+    socket.write(text);
+    expect(await answer).toContain('127.0.0.1 abc');
+    const liar = connect(port, '127.0.0.1');
+    const nothing = read(liar);
+    liar.write(Buffer.concat([header, Buffer.from(text)]));
+    expect(await nothing).toBe('');
+    expect(refused).toEqual(['a PROXY v2 header from a peer that is not in trustedProxies']);
+  });
+
+  it('lets a peer that is not believed take its time: the server behind has its own bounds', async () => {
+    const clock = new ManualClock();
+    const { port } = await serve(answering, clock, false);
+    const socket = connect(port, '127.0.0.1');
+    const answer = read(socket);
+    await new Promise<void>((resolve) => socket.once('connect', () => resolve()));
+    for (let i = 0; i < 50; i++) {
+      await new Promise((resolve) => setImmediate(resolve));
+      clock.advance(100);
+    }
+    socket.write(text);
+    expect(await answer).toContain('127.0.0.1 abc');
   });
 
   it('has the time-outs of the server behind it', async () => {

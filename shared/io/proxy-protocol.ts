@@ -7,8 +7,8 @@
  *     │ signature      │ ver, cmd │ fam, prot│ length│ addresses │ TLVs │
  *     └────────────────┴──────────┴──────────┴───────┴───────────┴──────┘
  *
- * A listener that expects the header takes nothing else: whoever speaks without one, in version 1 or in garbage is
- * closed. So only peers that are believed may reach such a listener.
+ * From peers that are believed nothing else is taken: without a header, in version 1 or in garbage they are closed. Other
+ * peers are clients themselves; one that begins with a header is closed, since its operator meant it to be believed.
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import { addressBytes } from '@ufes/core/ip.ts';
@@ -83,17 +83,70 @@ export function clientAddress(socket: Socket): string | undefined {
   return clients.get(socket) ?? socket.remoteAddress;
 }
 
-export interface ProxyServerOptions {
-  /** Gets each connection through its `connection` event; a node:http, node:https or node:tls server that does not listen itself. */
-  readonly target: Server;
+export interface HeaderOptions {
+  /** Whether the header of a peer is believed; one that is not is a client itself, and may not begin with a header. */
+  readonly believes: (peer: string) => boolean;
   readonly clock: Clock;
   /** The whole header must arrive within. */
   readonly headerMs?: number;
   readonly onRefused?: (peer: string, why: string) => void;
 }
 
+/**
+ * Reads the header from a new socket, then calls `handOver` with the client it names (undefined: the peer itself). What is
+ * refused is destroyed. The socket is read by `readable`, so that it is handed over as if never touched: http lets it
+ * flow, TLS reads its handle.
+ */
+export function readProxyHeader(
+  socket: Socket,
+  options: HeaderOptions,
+  handOver: (client: string | undefined) => void,
+): void {
+  const { clock, headerMs = limits.probe.proxyHeaderMs, onRefused } = options;
+  const peer = `${socket.remoteAddress} ${socket.remotePort}`;
+  const isBelieved = options.believes(socket.remoteAddress ?? '');
+  let held: Uint8Array = new Uint8Array();
+  const end = (): void => {
+    cancelTimer();
+    socket.off('readable', take);
+  };
+  const refuse = (why: string): void => {
+    end();
+    socket.destroy();
+    onRefused?.(peer, why);
+  };
+  const pass = (client: string | undefined, from: number): void => {
+    end();
+    if (client !== undefined) clients.set(socket, client);
+    if (held.length > from) socket.unshift(held.subarray(from));
+    handOver(client);
+  };
+  const cancelTimer = clock.after(headerMs, () => (isBelieved ? refuse('header too slow') : pass(undefined, 0)));
+  const take = (): void => {
+    const chunk: Buffer | null = socket.read();
+    if (chunk === null) return;
+    held = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
+    const header = parseProxyV2(held);
+    if (header === 'more') return;
+    if (!isBelieved) {
+      if (header === 'invalid') pass(undefined, 0);
+      else refuse('a PROXY v2 header from a peer that is not in trustedProxies');
+    } else if (header === 'invalid') refuse('no PROXY v2 header');
+    else pass(header.client?.source.address, header.length);
+  };
+  socket.on('readable', take);
+  socket.on('error', () => {});
+  socket.once('close', cancelTimer);
+}
+
+export interface ProxyServerOptions extends HeaderOptions {
+  /** Gets each connection through its `connection` event; a node:http, node:https or node:tls server that does not listen itself. */
+  readonly target: Server;
+}
+
 /** A server that reads the header from each new socket and hands the rest to `target`. The caller listens and closes. */
-export function createProxyServer({ target, clock, headerMs, onRefused }: ProxyServerOptions): Server {
+export function createProxyServer(options: ProxyServerOptions): Server {
+  const { target } = options;
   // Over TLS a request's socket is the TLS one: it inherits the client of the connection beneath, known by its peer.
   const byPeer = new Map<string, string>();
   const peerOf = (socket: Socket): string => `${socket.remoteAddress} ${socket.remotePort}`;
@@ -101,40 +154,15 @@ export function createProxyServer({ target, clock, headerMs, onRefused }: ProxyS
     const client = byPeer.get(peerOf(socket));
     if (client !== undefined) clients.set(socket, client);
   });
-
   const server = createServer((socket) => {
-    let held: Uint8Array = new Uint8Array();
     const peer = peerOf(socket);
-    const refuse = (why: string): void => {
-      cancelTimer();
-      socket.off('readable', take);
-      socket.destroy();
-      onRefused?.(peer, why);
-    };
-    const cancelTimer = clock.after(headerMs ?? limits.probe.proxyHeaderMs, () => refuse('header too slow'));
-    // Read by `readable`, so that the socket is handed over as if never touched: http lets it flow, TLS reads its handle.
-    const take = (): void => {
-      const chunk: Buffer | null = socket.read();
-      if (chunk === null) return;
-      held = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
-      const header = parseProxyV2(held);
-      if (header === 'invalid') refuse('no PROXY v2 header');
-      else if (header !== 'more') handOver(header);
-    };
-    const handOver = ({ length, client }: ProxyHeader): void => {
-      cancelTimer();
-      socket.off('readable', take);
+    readProxyHeader(socket, options, (client) => {
       if (client !== undefined) {
-        clients.set(socket, client.source.address);
-        byPeer.set(peer, client.source.address);
+        byPeer.set(peer, client);
         socket.once('close', () => byPeer.delete(peer));
       }
-      if (held.length > length) socket.unshift(held.subarray(length));
       target.emit('connection', socket);
-    };
-    socket.on('readable', take);
-    socket.on('error', () => {});
-    socket.once('close', cancelTimer);
+    });
   });
   // node:http watches over slow requests only from its `listening` event on.
   server.once('listening', () => target.emit('listening'));

@@ -1,13 +1,20 @@
 /** Addresses of a configuration: they parse, are of the right family, and nobody has one twice. */
 import { addressBytes } from '../ip.ts';
 import { limits } from '../limits.ts';
+import { trustProblem } from '../proxies.ts';
 import { canonicalAddress, type Pool, parsePool, poolHolds, poolsOverlap } from './pool.ts';
 import type { Config, ConfigProblem } from './schema.ts';
 
 type Path = readonly (string | number)[];
 
 export function checkAddresses(config: Config): ConfigProblem[] {
-  return [...checkPopCount(config), ...checkVips(config), ...checkPools(config), ...checkListeners(config)];
+  return [
+    ...checkPopCount(config),
+    ...checkVips(config),
+    ...checkPools(config),
+    ...checkListeners(config),
+    ...checkProxies(config),
+  ];
 }
 
 /** PoPs are one byte in rankings. */
@@ -80,6 +87,21 @@ function checkPools(config: Config): ConfigProblem[] {
     }
   }
   return problems;
+}
+
+/** Proxies that are named, and places where they are believed. */
+function checkProxies({ trustedProxies, listeners, pops }: Config): ConfigProblem[] {
+  const problems = trustedProxies.flatMap((text, i): ConfigProblem[] => {
+    const message = trustProblem(text);
+    return message === undefined ? [] : [{ path: ['trustedProxies', i], message }];
+  });
+  if (trustedProxies.length > 0) return problems;
+  const places: [Path, string | undefined][] = [
+    ...listeners.probe.map(({ proxy }, i): [Path, string | undefined] => [['listeners', 'probe', i, 'proxy'], proxy]),
+    ...Object.entries(pops).map(([id, { proxy }]): [Path, string | undefined] => [['pops', id, 'proxy'], proxy]),
+  ];
+  const message = 'no proxy is believed: name them in "trustedProxies", e.g. [192.0.2.0/24]';
+  return places.flatMap(([path, proxy]) => (proxy === undefined ? [] : [{ path, message }]));
 }
 
 interface Listener {

@@ -26,6 +26,13 @@ const seconds = (description: string, minimum: number, maximum: number, value?: 
   Type.Integer({ description, minimum, maximum, unit: 'seconds', ...(value === undefined ? {} : { default: value }) });
 const dnsName = text('domain name', { minLength: 1, maxLength: 254 });
 
+const proxyWord = Type.Optional(
+  Type.Union([Type.Literal('v2'), Type.Literal('x-forwarded-for')], {
+    description:
+      'how trustedProxies say here whom they speak for: v2, a PROXY protocol header before each connection; x-forwarded-for, that header of each request',
+  }),
+);
+
 export const popSchema = Type.Object(
   {
     title: Type.Optional(text('shown to people; default: the id')),
@@ -46,6 +53,7 @@ export const popSchema = Type.Object(
       },
       { ...closed, default: {}, description: 'what the PoP can carry; load is measured against it' },
     ),
+    proxy: proxyWord,
     backboneRttMs: Type.Optional(
       Type.Record(Type.String(), Type.Number({ minimum: 0, maximum: 2_000 }), {
         description: 'known round trip to an origin, by origin id; else measured or estimated',
@@ -268,7 +276,7 @@ export const serviceSchema = Type.Object(
 const probeListener = Type.Object(
   {
     address: endpoint,
-    proxy: Type.Optional(Type.Literal('v2', { description: 'peers speak PROXY protocol v2 and are believed' })),
+    proxy: proxyWord,
     source: Type.String({ default: 'rum', pattern: id, description: 'name under which evidence from here is kept' }),
     tls: Type.Boolean({ default: false, description: 'serve https with a certificate of the internal CA' }),
   },
@@ -290,6 +298,11 @@ export const configSchema = Type.Object(
       },
       { ...closed, default: {} },
     ),
+    trustedProxies: Type.Array(text('address or prefix of load balancers, e.g. 192.0.2.0/24', { maxLength: 49 }), {
+      default: [],
+      maxItems: limits.config.trustedProxies,
+      description: 'who is believed about whom it speaks for, where a "proxy" key says how; else a client is the peer',
+    }),
     geoip: Type.Object(
       {
         city: Type.String({ default: 'builtin', description: 'builtin (DB-IP city lite) or a path to an mmdb' }),
@@ -399,7 +412,30 @@ export const configSchema = Type.Object(
           default: 0.01,
           description: 'share of page views that measure',
         }),
+        beaconsPerSecond: Type.Integer({
+          minimum: 1,
+          maximum: 1_000_000,
+          default: 1_000,
+          description: 'that a collector asks for; of more visitors those are asked where most is to be learnt',
+        }),
         collectors: Type.Array(text('base URL of a collector, for plans'), { default: [] }),
+        caps: Type.Object(
+          {
+            addressPerHour: Type.Integer({
+              minimum: 0,
+              maximum: 1_000_000,
+              default: 60,
+              description: 'beacons of one address (IPv6: /64); 0: no cap',
+            }),
+            prefixPerHour: Type.Integer({
+              minimum: 0,
+              maximum: 100_000_000,
+              default: 10_000,
+              description: 'beacons of one /24 or /48; 0: no cap',
+            }),
+          },
+          { ...closed, default: {}, description: 'what each collector takes at most, in any clock hour' },
+        ),
         sources: Type.Array(Type.String({ pattern: id }), {
           default: ['rum', 'agent'],
           description: 'sources that maps are built from',

@@ -1,0 +1,89 @@
+/**
+ * Whether a beacon is taken, and for which prefix it speaks.
+ *
+ *     token ─ ours? ─▶ not expired? ─▶ of this client? ─▶ caps ─▶ { prefix, isLoose }
+ *               └ forged   └ expired       └ foreign-prefix └ over-address-cap, over-prefix-cap
+ *
+ * A token is bound to the prefix that asked for the plan. The beacon may come from another one, of the other family or
+ * behind a carrier's NAT: within one AS it is taken, as *loose* evidence, which never outranks what an edge has timed.
+ * Nothing a client claims says whom it speaks for: the key is an address that it was seen at.
+ */
+import { type Address, cellOf, formatPrefix, parsePrefix } from '@ufes/core/ip.ts';
+import { limits } from '@ufes/core/limits.ts';
+import type { Rng } from '@ufes/core/ports.ts';
+import { HourlyCounts } from './caps.ts';
+import { Refusal } from './refusals.ts';
+import { type TokenClaims, verifyToken } from './token.ts';
+
+/** 0: no cap. */
+export interface Caps {
+  readonly addressPerHour: number;
+  readonly prefixPerHour: number;
+}
+
+export interface AdmissionParts {
+  readonly tokenKey: Uint8Array;
+  readonly caps: Caps;
+  /** Number of a client's network; 0 or undefined: not known. */
+  readonly asnOf: (client: Address) => number | undefined;
+  readonly rng: Rng;
+}
+
+export interface Admitted {
+  readonly claims: TokenClaims;
+  readonly prefix: string;
+  readonly isLoose: boolean;
+}
+
+export class Admission {
+  readonly #parts: AdmissionParts;
+  readonly #addresses: HourlyCounts;
+  readonly #prefixes: HourlyCounts;
+
+  constructor(parts: AdmissionParts) {
+    this.#parts = parts;
+    this.#addresses = new HourlyCounts(limits.probe.cappedAddresses, parts.rng.bytes(8));
+    this.#prefixes = new HourlyCounts(limits.probe.cappedPrefixes, parts.rng.bytes(8));
+  }
+
+  /** Of the tables, whatever was counted. */
+  get bytes(): number {
+    return this.#addresses.bytes + this.#prefixes.bytes;
+  }
+
+  get evicted(): number {
+    return this.#addresses.evicted + this.#prefixes.evicted;
+  }
+
+  /** Throws a Refusal. Agents have caps of their own. */
+  admit(token: string, client: Address, nowMs: number, isCapped = true): Admitted {
+    const claims = verifyToken(this.#parts.tokenKey, token, nowMs);
+    const cell = cellOf(client);
+    const prefix = formatPrefix(cell);
+    const isLoose = claims.prefix !== prefix;
+    if (isLoose && !this.#isSameNetwork(claims.prefix, client)) {
+      throw new Refusal('foreign-prefix', `the token was given to another network than ${prefix}`);
+    }
+    if (isCapped) this.#count(client, cell, nowMs);
+    return { claims, prefix, isLoose };
+  }
+
+  #isSameNetwork(text: string, client: Address): boolean {
+    const planned = parsePrefix(text);
+    const own = this.#parts.asnOf(client);
+    return planned !== undefined && own !== undefined && own > 0 && this.#parts.asnOf(planned) === own;
+  }
+
+  #count(client: Address, cell: Address, nowMs: number): void {
+    const { addressPerHour, prefixPerHour } = this.#parts.caps;
+    if (addressPerHour > 0 && this.#addresses.add(client, nowMs) > addressPerHour) {
+      throw new Refusal('over-address-cap', `more than ${addressPerHour} beacons of one address in an hour`);
+    }
+    if (prefixPerHour > 0 && this.#prefixes.add(cell, nowMs) > prefixPerHour) {
+      throw new Refusal(
+        'over-prefix-cap',
+        `more than ${prefixPerHour} beacons of ${formatPrefix(cellOf(cell))} in an hour`,
+      );
+    }
+  }
+}
