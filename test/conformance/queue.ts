@@ -1,4 +1,5 @@
 /** What every Queue must do (ports.ts). `make` gives an empty one. */
+import { describeError } from '@ufes/core/errors.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Queue, StreamRecord } from '@ufes/core/ports.ts';
 import { ManualClock } from '@ufes/io/clock.ts';
@@ -132,7 +133,9 @@ export function queueConformance(name: string, make: () => Promise<Fixture>): vo
       await expect(queue.jobs.summary()).rejects.toMatchObject(unavailable);
       clock.advance(limits.store.pollMs);
       await fixture.mend();
-      await queue.samples.append(1, 'c1', records(1, 2));
+      // Who is told to try again does.
+      const appended = () => queue.samples.append(1, 'c1', records(1, 2)).then(() => 'in', describeError);
+      await expect.poll(appended).toBe('in');
       const done = new Promise<void>((resolve) => {
         ran = resolve;
       });

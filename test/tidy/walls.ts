@@ -49,6 +49,7 @@ export const thirdParties: Record<string, readonly [homes: readonly Package[], w
   'reflect-metadata': [['@ufes/io'], '@peculiar/x509 wants it loaded before itself'],
   maxmind: [['@ufes/geoip'], 'validates and reads an operator’s own mmdb'],
   ioredis: [['@ufes/io'], 'the distributed store and queue: standalone, Sentinel, Cluster'],
+  bullmq: [['@ufes/io'], 'jobs of the distributed queue: locks, retries, schedules'],
   koffi: [['@ufes/io'], 'system calls that Node has not: batched UDP'],
   undici: [['@ufes/edge'], 'keep-alive pools to origins'],
   esbuild: [['@ufes/probe', '@ufes/dashboard'], 'bundles browser code in memory at start'],
