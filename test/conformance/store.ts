@@ -386,10 +386,11 @@ export function storeConformance(name: string, make: () => Promise<Fixture>): vo
         () => store.history.list('map', { limit: 1 }),
         () => store.history.streams(''),
       ];
-      for (const call of calls) {
+      const fails = async (call: () => Promise<unknown>): Promise<void> => {
         await expect(call(), call.toString()).rejects.toThrow(OperatingError);
         await expect(call(), call.toString()).rejects.toEqual(unavailable);
-      }
+      };
+      await Promise.all(calls.map(fails));
       await fixture.mend();
       await store.live.put([{ key: 'b', value: 2, ttlMs: 1000 }]);
       expect((await store.live.list('b')).map(({ value }) => value)).toEqual([2]);

@@ -46,13 +46,21 @@ export function targetOf(url: string): RedisTarget {
   return target;
 }
 
+interface Waiting {
+  /** The try to connect whose failure is an answer: one that was under way before says nothing about now. */
+  readonly attempt: number;
+  readonly settle: (why: Error | undefined) => void;
+}
+
 export class RedisLink {
   readonly target: RedisTarget;
   readonly name: string;
   readonly #options: LinkOptions;
   readonly #client: Client;
   readonly #complain: ReturnType<typeof rateLimited>;
-  readonly #waiting = new Set<(why: Error | undefined) => void>();
+  readonly #waiting = new Set<Waiting>();
+  /** Tries to connect that were begun. */
+  #attempts = 0;
   readonly #others = new Set<Client>();
   #state: 'connecting' | 'usable' | 'refused' | 'closed' = 'connecting';
   #why = '';
@@ -68,9 +76,12 @@ export class RedisLink {
     this.#complain = rateLimited(10_000, () => performance.now());
     this.#client = createClient(options.target, options.folder);
     this.#client.on('ready', () => void this.#examine());
-    this.#client.on('connect', () => this.#watchFrom());
+    this.#client.on('connecting', () => {
+      this.#attempts++;
+      this.#watchFrom();
+    });
     this.#client.on('error', (error: Error) => this.#lost(plain(error)));
-    this.#client.on('close', () => this.#lost('the connection was closed'));
+    this.#client.on('close', () => this.#lost(undefined));
     this.#watchFrom();
     this.#examining = setInterval(() => this.#look(), limits.redis.lookMs);
     this.#examining.unref();
@@ -168,18 +179,20 @@ export class RedisLink {
     if (this.#state === 'usable') return Promise.resolve();
     if (this.#state === 'refused') return Promise.reject(new Error(this.#why));
     if (this.#state === 'closed') return Promise.reject(new Error('it is closed here'));
-    let settle: (why: Error | undefined) => void = () => {};
-    const next = new Promise<void>((resolve, reject) => {
-      settle = (why) => (why === undefined ? resolve() : reject(why));
-      this.#waiting.add(settle);
-    });
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const settle = (why: Error | undefined) => (why === undefined ? resolve() : reject(why));
+    const waiting: Waiting = { attempt: this.#attempts + 1, settle };
+    this.#waiting.add(waiting);
     const late = () => new Error(this.#why || 'no connection yet');
-    return within(untilMs - performance.now(), next, late).finally(() => this.#waiting.delete(settle));
+    return within(untilMs - performance.now(), promise, late).finally(() => this.#waiting.delete(waiting));
   }
 
-  #settle(why: Error | undefined): void {
-    for (const settle of [...this.#waiting]) settle(why);
-    this.#waiting.clear();
+  #settle(why: Error | undefined, attempt = Number.POSITIVE_INFINITY): void {
+    for (const waiting of [...this.#waiting]) {
+      if (waiting.attempt > attempt) continue;
+      this.#waiting.delete(waiting);
+      waiting.settle(why);
+    }
   }
 
   // --- The connection ------------------------------------------------------------------------------------------------
@@ -195,14 +208,15 @@ export class RedisLink {
     this.#watch.unref();
   }
 
-  #lost(why: string): void {
+  /** Why: undefined when it was closed, for a reason that was given before or for none. */
+  #lost(why: string | undefined): void {
     if (this.#state === 'closed') return;
-    // What closes it is said by the error before, or by what was found out about it.
-    if (this.#state === 'usable' || this.#why === '') this.#why = why;
-    if (!this.#isDown) this.#options.log.warn({}, `the store ${this.name} cannot be reached: ${why}`);
+    if (why !== undefined) this.#why = why;
+    else if (this.#state === 'usable') this.#why = 'the connection was closed';
+    if (!this.#isDown) this.#options.log.warn({}, `the store ${this.name} cannot be reached: ${this.#why}`);
     this.#isDown = true;
     this.#state = 'connecting';
-    this.#settle(new Error(this.#why));
+    this.#settle(new Error(this.#why), this.#attempts);
   }
 
   /** Now and then; oftener while it is refused. */
