@@ -49,6 +49,8 @@ export class EvidenceTable {
   readonly #arena = new Arena();
   readonly #varints = new Varints();
   readonly #header = new Uint8Array(16);
+  /** Rests of the rows at hand. */
+  readonly #run: number[] = [];
   readonly #entry: Entry = { rest: 0, bytes: none, from: 0, end: 0 };
   readonly #scratch = new Sketch();
   #measured = 0;
@@ -97,6 +99,11 @@ export class EvidenceTable {
     return { family, hi: hi[number]!, lo: lo[number]!, length: family === 4 ? 24 : 48 };
   }
 
+  /** Numbers in the order of addresses: what is looked up for one prefix is at hand for the next. */
+  inOrder(): readonly Uint32Array[] {
+    return [this.#prefixes.inOrder(4), this.#prefixes.inOrder(6)];
+  }
+
   prefixText(number: number): string {
     return formatPrefix(this.prefixOf(number));
   }
@@ -132,20 +139,50 @@ export class EvidenceTable {
   /** Takes rows over; the prefixes they are of. */
   apply(rows: readonly EvidenceRow[]): Set<string> {
     const changed = new Set<string>();
-    let prefix = '';
-    let number = -1;
-    for (const { key, bytes } of rows) {
-      const bar = key.indexOf('|');
-      if (bar !== prefix.length || !key.startsWith(prefix)) {
-        prefix = key.slice(0, bar);
-        number = this.#numberFor(prefix);
-      }
+    for (let i = 0, end = 0; i < rows.length; i = end) {
+      const prefix = rows[i]!.key.slice(0, rows[i]!.key.indexOf('|') + 1);
+      for (end = i + 1; end < rows.length && rows[end]!.key.startsWith(prefix); ) end++;
+      const text = prefix.slice(0, -1);
+      const number = this.#numberFor(text);
       // A store's key of no prefix cannot be steered by.
       if (number < 0) continue;
-      this.#put(number, this.#restFor(key.slice(bar + 1)), bytes);
-      changed.add(prefix);
+      this.#putRun(number, prefix.length, rows, i, end);
+      changed.add(text);
     }
     return changed;
+  }
+
+  /** Rows of one prefix, side by side. Where there are none yet, all at once: a block that grows leaves others behind. */
+  #putRun(number: number, keyAt: number, rows: readonly EvidenceRow[], from: number, end: number): void {
+    const rests = this.#run;
+    rests.length = 0;
+    let length = 0;
+    for (let i = from; i < end; i++) {
+      const rest = this.#restFor(rows[i]!.key.slice(keyAt));
+      const { bytes } = rows[i]!;
+      if (bytes.length === 0 || rests.includes(rest)) length = Number.NaN;
+      length += this.#headerOf(rest, bytes.length) + bytes.length;
+      rests.push(rest);
+    }
+    if (this.#used[number]! > 0 || Number.isNaN(length)) {
+      for (let i = from; i < end; i++) this.#put(number, rests[i - from]!, rows[i]!.bytes);
+      return;
+    }
+    const address = this.#arena.take(length);
+    const chunk = this.#arena.chunk(address);
+    let at = this.#arena.at(address);
+    for (let i = from; i < end; i++) {
+      const { bytes } = rows[i]!;
+      const header = this.#headerOf(rests[i - from]!, bytes.length);
+      for (let byte = 0; byte < header; byte++) chunk[at++] = this.#header[byte]!;
+      chunk.set(bytes, at);
+      at += bytes.length;
+      this.#bytes += bytes.length;
+    }
+    this.#keys += end - from;
+    this.#measured++;
+    this.#address[number] = address;
+    this.#used[number] = length;
   }
 
   /** Puts `rows` in place of all that is held of a shard; the prefixes that differ. */

@@ -11,7 +11,7 @@ import type { Geoip } from '@ufes/geoip/geoip.ts';
 import type { EvidenceTable } from './evidence.ts';
 import { placeOf } from './ground.ts';
 import type { MapPlan } from './plan.ts';
-import { quarantineKind, sampleKinds } from './record.ts';
+import { looseKind, quarantineKind, sampleKinds } from './record.ts';
 
 /**
  * Rows of all keys that the samples speak of, with what the table has of them taken in; `apart`: samples that are kept
@@ -36,7 +36,7 @@ export function sketchSamples(
       else if (rttMs !== undefined) sketch.add(rttMs, atMs, weight);
     }
   };
-  for (const record of samples) add(record, record.kind);
+  for (const record of samples) add(record, record.isLoose === true ? looseKind : record.kind);
   for (const record of apart) add(record, quarantineKind);
   return [...sketches].map(([key, sketch]) => ({ key, bytes: sketch.encode() }));
 }
@@ -59,8 +59,8 @@ export function feedAll(fed: Fed, table: EvidenceTable, nowMs: number): string[]
   const feeder = feederOf(fed, table);
   const demoted: string[] = [];
   fed.build.cells.reserve(table.numbers, table.keys);
-  for (let number = 0; number < table.numbers; number++) {
-    if (feeder.feed(number, nowMs)) demoted.push(table.prefixText(number));
+  for (const numbers of table.inOrder()) {
+    for (const number of numbers) if (feeder.feed(number, nowMs)) demoted.push(table.prefixText(number));
   }
   return demoted;
 }
@@ -78,6 +78,8 @@ function feederOf(fed: Fed, table: EvidenceTable): Feeder {
 
 /** Not of this plan's PoPs or sources. */
 const foreign = 0xffff;
+/** Marks what is loose: a browser's, as long as no edge has timed the prefix. */
+const loose = 0x1000;
 
 class Feeder {
   readonly table: EvidenceTable;
@@ -86,6 +88,9 @@ class Feeder {
   readonly #sources: ReadonlySet<string>;
   /** kind · 256 + PoP by the rest of a key. */
   readonly #codes: number[] = [];
+  /** Rests of keys that were looked at for something loose, and whether there was. */
+  #restsSeen = 0;
+  #hasLoose = false;
   /** Sketches of the prefix at hand, in rising order of their codes. */
   readonly #found: { code: number; bytes: Uint8Array; from: number; end: number }[] = [];
   #count = 0;
@@ -136,10 +141,12 @@ class Feeder {
   }
 
   #find(number: number): void {
+    const isTimed = this.#isTimed(number);
     this.#count = 0;
     this.table.forEach(number, ({ rest, bytes, from, end }) => {
-      const code = this.#codes[rest] ?? this.#codeOf(rest);
-      if (code === foreign) return;
+      const marked = this.#codes[rest] ?? this.#codeOf(rest);
+      if (marked === foreign || (isTimed && marked >= loose)) return;
+      const code = marked & ~loose;
       let at = this.#count++;
       const found = this.#found;
       found[at] ??= { code: 0, bytes, from: 0, end: 0 };
@@ -151,6 +158,20 @@ class Feeder {
       own.from = from;
       own.end = end;
     });
+  }
+
+  /** Whether an edge has timed the prefix; asked only where something loose waits for the answer. */
+  #isTimed(number: number): boolean {
+    const { rests } = this.table;
+    for (; this.#restsSeen < rests.length; this.#restsSeen++)
+      this.#hasLoose ||= rests[this.#restsSeen]!.kind === looseKind;
+    if (!this.#hasLoose) return false;
+    let timed = false;
+    this.table.forEach(number, ({ rest }) => {
+      const code = this.#codes[rest] ?? this.#codeOf(rest);
+      timed ||= code < loose && code >> 8 === edge;
+    });
+    return timed;
   }
 
   /** The sketches' statistics as entries; those of one kind and PoP from several sources are merged. */
@@ -200,11 +221,14 @@ class Feeder {
   #codeOf(rest: number): number {
     const { target, kind, source } = this.table.rests[rest]!;
     const pop = this.#pops.get(target);
-    const known = sampleKinds.indexOf(kind as SampleKind);
-    const code = pop === undefined || known < 0 || !this.#sources.has(source) ? foreign : known * 256 + pop;
+    const isLoose = kind === looseKind;
+    const known = isLoose ? browser : sampleKinds.indexOf(kind as SampleKind);
+    const isForeign = pop === undefined || known < 0 || !this.#sources.has(source);
+    const code = isForeign ? foreign : known * 256 + pop + (isLoose ? loose : 0);
     this.#codes[rest] = code;
     return code;
   }
 }
 
 const edge = sampleKinds.indexOf('edge');
+const browser = sampleKinds.indexOf('browser');

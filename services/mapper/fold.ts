@@ -4,6 +4,7 @@
  *     stream ─read from own offsets─▶ check ─▶ sketches ─▶ one transaction: rows, offsets, tokens ─▶ memory, builder ─▶ trim
  *                                       └ bad: set aside, counted, shown; the offset moves on
  */
+import { setImmediate } from 'node:timers/promises';
 import { describeError } from '@ufes/core/errors.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Component } from '@ufes/core/ports.ts';
@@ -11,6 +12,7 @@ import { Availability } from '@ufes/core/steering/availability.ts';
 import { Degradations } from '@ufes/core/steering/degraded.ts';
 import { rateLimited } from '@ufes/io/log.ts';
 import type { ServiceContext } from '@ufes/io/service.ts';
+import { Crew } from './crew.ts';
 import { noteEdgeTimed } from './degraded.ts';
 import { EvidenceTable } from './evidence.ts';
 import { noteTries } from './guards.ts';
@@ -43,11 +45,14 @@ export class Folder implements Component {
   /** The last ones that were set aside, newest first. */
   readonly rejected: RejectedRecord[] = [];
   samplesFolded = 0;
+  /** Times that records were missing and asked for again. */
+  gaps = 0;
   /** Observations that were kept apart (quarantine.ts). */
   quarantined = 0;
   /** Set as soon as it is known where PoPs and clients are. */
   floorOf: FloorOf | undefined;
   readonly #parts: Parts;
+  readonly #crew: Crew;
   readonly #shards: readonly Shard[];
   readonly #changed: (prefixes: ReadonlySet<string>) => void;
   readonly #metrics: MapperMetrics;
@@ -63,7 +68,8 @@ export class Folder implements Component {
     this.#metrics = metrics;
     this.#changed = changed;
     this.#limited = rateLimited(5_000, () => parts.clock.nowMs());
-    const owner = `${parts.node}-${Buffer.from(parts.rng.bytes(6)).toString('hex')}`;
+    this.#crew = new Crew(parts);
+    const newOwner = () => this.#crew.newOwner();
     const events: ShardEvents = {
       changed: (prefixes) => this.#changed(prefixes),
       folded: ({ counted, apart }) => {
@@ -79,24 +85,32 @@ export class Folder implements Component {
         }
       },
       rejected: (why, where, bytes) => this.#reject(why, where, bytes),
+      gap: () => {
+        this.gaps++;
+        metrics.gaps.inc();
+      },
     };
     const floorOf: FloorOf = (prefix, target) => this.floorOf?.(prefix, target) ?? Number.NaN;
     this.#shards = Array.from(
       { length: limits.evidence.shards },
-      (_, shard) => new Shard(shard, parts, owner, this.table, events, floorOf),
+      (_, shard) => new Shard(shard, parts, newOwner, this.table, events, floorOf),
     );
   }
 
   /** Loads the evidence, if the store is there, and folds nothing yet. Never rejects. */
   async load(): Promise<void> {
-    await this.#each((shard) => shard.load());
+    await this.#each((shard) => shard.load(this.#mayTake()));
   }
 
   /** Loads the evidence, if the store is there, and goes on folding. */
   async start(): Promise<void> {
     const { bus, clock } = this.#parts;
     await this.step();
-    this.#stops = [bus.on('samples', () => void this.step()), clock.every(limits.store.pollMs, () => void this.step())];
+    this.#stops = [
+      bus.on('samples', () => void this.step()),
+      clock.every(limits.store.pollMs, () => void this.step()),
+      clock.every(limits.evidence.leaseMs / 3, () => void this.#renew()),
+    ];
   }
 
   async stop(): Promise<void> {
@@ -105,6 +119,7 @@ export class Folder implements Component {
     await this.#running;
     try {
       for (const shard of this.#shards) await shard.release();
+      await this.#crew.leave();
     } catch (thrown) {
       this.#parts.log.debug({ error: describeError(thrown) }, 'leases stay until they expire');
     }
@@ -122,6 +137,11 @@ export class Folder implements Component {
     return this.#shards.every((shard) => shard.isLoaded);
   }
 
+  /** Mappers that share the shards. */
+  mappers(): number {
+    return this.#crew.members;
+  }
+
   shardsHeld(): number {
     return this.#shards.filter((shard) => shard.held).length;
   }
@@ -136,19 +156,46 @@ export class Folder implements Component {
   async #whileWanted(): Promise<void> {
     while (this.#isWanted && !this.#isStopped) {
       this.#isWanted = false;
-      await this.#each((shard) => shard.step());
+      await this.#each(async (shard) => {
+        if (!(await shard.step(this.#mayTake()))) return;
+        this.#isWanted = true;
+        // Maps are built, and asked about, between the batches of a backlog.
+        await setImmediate();
+      });
     }
     this.#running = undefined;
   }
 
   async #each(act: (shard: Shard) => Promise<void>): Promise<void> {
     try {
-      for (const shard of this.#shards) await act(shard);
+      await this.#crew.refresh();
+      for (const shard of this.#shards) if (!this.#isStopped) await act(shard);
+      await this.#giveBack();
       if (this.#storeGone) this.#parts.log.info({}, 'the store is back');
       this.#storeGone = false;
     } catch (thrown) {
       if (!this.#storeGone) this.#parts.log.warn({ error: describeError(thrown) }, 'samples wait for the store');
       this.#storeGone = true;
+    }
+  }
+
+  #mayTake(): boolean {
+    return this.shardsHeld() < this.#crew.share;
+  }
+
+  /** Shards beyond our share, to those who have fewer. */
+  async #giveBack(): Promise<void> {
+    const held = this.#shards.filter((shard) => shard.held);
+    for (const shard of held.slice(this.#crew.share)) await shard.release();
+  }
+
+  /** While a long round goes on. Never rejects. */
+  async #renew(): Promise<void> {
+    try {
+      await this.#crew.refresh();
+      await Promise.all(this.#shards.map((shard) => shard.renew()));
+    } catch (thrown) {
+      this.#parts.log.debug({ error: describeError(thrown) }, 'leases are not renewed');
     }
   }
 

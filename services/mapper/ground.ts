@@ -32,10 +32,15 @@ export function groundFrom(geoip: Geoip): Ground {
 export function placeOf(ground: Ground, pops: Float32Array, prefix: Prefix, known?: Cells): CellPlace {
   const spot = spotOf(ground, prefix.family, prefix.hi, prefix.lo);
   const location = ground.spots.place[spot] ?? -1;
-  const length = known?.hasPlace(location) === true ? 0 : pops.length / 3;
-  const km = Float32Array.from({ length }, (_, pop) => distanceKm(ground.places, location, pops, pop));
+  const km = known?.hasPlace(location) === true ? none : kmFrom(ground, location, pops);
   const hasMetro = (ground.metros.ofPlace[location] ?? -1) >= 0;
   return { prefix, location, km, votes: hasMetro && !isLoopback(prefix) && (ground.spots.asn[spot] ?? 0) !== 0 };
+}
+
+const none = new Float32Array(0);
+
+function kmFrom({ places }: Ground, location: number, pops: Float32Array): Float32Array {
+  return Float32Array.from({ length: pops.length / 3 }, (_, pop) => distanceKm(places, location, pops, pop));
 }
 
 /** For people: city, country, or the prefix where GeoIP knows nothing. */

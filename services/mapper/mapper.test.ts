@@ -11,7 +11,7 @@ import { followArtefact } from '@ufes/io/artefact.ts';
 import type { ServiceContext } from '@ufes/io/service.ts';
 import { testContext } from '@ufes/io/testing.ts';
 import { afterEach, describe, expect, test } from 'vitest';
-import { readRecord } from './record.ts';
+import { isMark, readRecord } from './record.ts';
 import {
   beacon,
   clockOf,
@@ -243,7 +243,7 @@ describe('records that cannot be folded', () => {
         const damaged = bytes.slice();
         damaged[at] = value;
         const read = readRecord(damaged, shard, good.atMs);
-        if (typeof read !== 'string') expect(shardOf(read.prefix)).toBe(shard);
+        if (typeof read !== 'string' && !isMark(read)) expect(shardOf(read.prefix)).toBe(shard);
       }
     }
     expect(readRecord(bytes, shard, good.atMs)).toEqual(good);

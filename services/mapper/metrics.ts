@@ -8,6 +8,7 @@ const guards: readonly GuardName[] = ['too-much', 'over-hard', 'worse', 'rolled-
 
 export interface MapperMetrics {
   readonly folded: Counter;
+  readonly gaps: Counter;
   readonly quarantined: Counter;
   readonly rejected: Counter<'reason'>;
   readonly buildSeconds: Histogram;
@@ -66,6 +67,11 @@ export function mapperMetrics(registry: Registry): MapperMetrics {
     quarantined: new Counter({
       name: 'ufes_mapper_samples_quarantined_total',
       help: 'Round trips that clients timed faster than their place allows, kept apart',
+      registers,
+    }),
+    gaps: new Counter({
+      name: 'ufes_mapper_gaps_total',
+      help: 'Times that records were missing in a stream and asked for again',
       registers,
     }),
     folded: new Counter({ name: 'ufes_mapper_samples_total', help: 'Sample records folded into sketches', registers }),

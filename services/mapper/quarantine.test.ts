@@ -66,6 +66,36 @@ test('of a place that is disputed, clients may have timed anything', async () =>
   expect(mapper.folder.table.get(`${london}|pop:sin|browser|rum`)).toBeDefined();
 });
 
+test('what is loose counts until an edge has timed the prefix, and not against it', async () => {
+  const mapper = await started();
+  const loose = async (rtts: Record<string, number>) => {
+    const nowMs = clockOf(mapper).nowMs();
+    await send(
+      mapper,
+      Array.from({ length: 60 }, () => ({ ...beacon(nowMs, london, rtts), isLoose: true })),
+    );
+    await mapper.folder.step();
+    await mapper.builder.step();
+  };
+  await loose({ 'pop:lon': 180, 'pop:iad': 70 });
+  expect(mapper.folder.table.get(`${london}|pop:iad|loose|rum`)).toBeDefined();
+  expect(ranked(mapper, '192.0.2.1')[0]).toBe('iad');
+  // One sample of an edge says more than sixty of these.
+  await fold(mapper, 'edge', { 'pop:lon': 20 }, 1);
+  const { estimates } = (await evidence(mapper)) as { estimates: { lon: object; iad: object } };
+  expect(estimates).toMatchObject({ lon: { n: 1 }, iad: { n: 0 } });
+  await fold(mapper, 'edge', { 'pop:lon': 20, 'pop:iad': 90 });
+  expect(ranked(mapper, '192.0.2.1')[0]).toBe('lon');
+});
+
+test('what is loose and faster than light is kept apart too', async () => {
+  const mapper = await started();
+  const nowMs = clockOf(mapper).nowMs();
+  await send(mapper, [{ ...beacon(nowMs, london, impossible), isLoose: true }]);
+  await mapper.folder.step();
+  expect(mapper.folder.quarantined).toBe(1);
+});
+
 test('a backlog that waited for the mapper is parted too', async () => {
   const mapper = await createMapper();
   open.push(mapper);

@@ -4,22 +4,39 @@
  */
 import { cellOf, formatPrefix, parsePrefix } from '@ufes/core/ip.ts';
 import { limits } from '@ufes/core/limits.ts';
-import { type Observation, type SampleKind, type SampleRecord, shardOf } from '@ufes/core/samples.ts';
+import { type Mark, type Observation, type SampleKind, type SampleRecord, shardOf } from '@ufes/core/samples.ts';
 
-/** Why a record was set aside; `token-repeated` and `prefixes-full` are found when it is folded. */
-export const rejections = ['json', 'shape', 'prefix', 'shard', 'future', 'token-repeated', 'prefixes-full'] as const;
+import { left } from './progress.ts';
+
+/** Why a record was set aside; the last three are found when it is folded. */
+export const rejections = [
+  'json',
+  'shape',
+  'prefix',
+  'shard',
+  'future',
+  'token-repeated',
+  'prefixes-full',
+  'unfoldable',
+] as const;
 export type Rejection = (typeof rejections)[number];
 
 export const sampleKinds: readonly SampleKind[] = ['edge', 'browser', 'agent'];
 /** In keys, of what is kept apart (quarantine.ts); no sample has it. */
 export const quarantineKind = 'quarantine';
+/** In keys, of what browsers timed whose plan was another prefix's: counts while no edge has timed the prefix. */
+export const looseKind = 'loose';
 const sourcePattern = /^[a-z][a-z0-9-]{0,30}$/;
 const targetPattern = /^(?:pop|origin):[^|\s]{1,100}$/;
 /** 1/p is capped here. */
 const weightMax = 20;
 
-/** The record, or why it cannot be folded. Observations beyond the first of a target are left out. */
-export function readRecord(bytes: Uint8Array, shard: number, nowMs: number): SampleRecord | Rejection {
+export function isMark(record: SampleRecord | Mark): record is Mark {
+  return 'passedMs' in record;
+}
+
+/** The record or mark, or why it cannot be folded. Observations beyond the first of a target are left out. */
+export function readRecord(bytes: Uint8Array, shard: number, nowMs: number): SampleRecord | Mark | Rejection {
   let value: unknown;
   try {
     value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
@@ -27,7 +44,8 @@ export function readRecord(bytes: Uint8Array, shard: number, nowMs: number): Sam
     return 'json';
   }
   if (!isObject(value)) return 'shape';
-  const { token, tokenExpiresAtMs, atMs, source, kind, prefix, observations } = value;
+  if ('passedMs' in value) return readMark(value['passedMs'], nowMs);
+  const { token, tokenExpiresAtMs, atMs, source, kind, prefix, observations, isLoose } = value;
   if (typeof token !== 'string' || token === '' || token.length > 1_024) return 'shape';
   if (!isTime(tokenExpiresAtMs) || !isTime(atMs)) return 'shape';
   if (typeof source !== 'string' || !sourcePattern.test(source)) return 'shape';
@@ -38,7 +56,15 @@ export function readRecord(bytes: Uint8Array, shard: number, nowMs: number): Sam
   if (atMs > nowMs + limits.evidence.futureMs) return 'future';
   const read = readObservations(observations);
   if (read === undefined) return 'shape';
-  return { token, tokenExpiresAtMs, atMs, source, kind: kindKnown, prefix, observations: read };
+  const record = { token, tokenExpiresAtMs, atMs, source, kind: kindKnown, prefix, observations: read };
+  return isLoose === true ? { ...record, isLoose } : record;
+}
+
+/** A time to come, but for the end of all, says that a collector's clock is wrong. */
+function readMark(passedMs: unknown, nowMs: number): Mark | Rejection {
+  if (passedMs === left) return { passedMs };
+  if (!isTime(passedMs)) return 'shape';
+  return passedMs > nowMs + limits.evidence.futureMs ? 'future' : { passedMs };
 }
 
 function readObservations(values: readonly unknown[]): Observation[] | undefined {

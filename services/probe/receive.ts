@@ -7,7 +7,7 @@
  *
  * Answers have the format of shared/io/http.ts.
  */
-import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { describeError, OperatingError } from '@ufes/core/errors.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Log } from '@ufes/core/ports.ts';
@@ -34,13 +34,11 @@ export function createReceiver({ log, take, onStatus }: ReceiverParts): Receiver
     const said = isOurs
       ? { code: thrown.code, message: thrown.message }
       : { code: 'INTERNAL', message: 'internal error; the log says more' };
-    response.writeHead(status, {
-      ...answerHeaders,
-      'content-type': 'application/json; charset=utf-8',
-      ...(status === 503 && { 'retry-after': limits.probe.retryAfterSeconds }),
-      // What is not read of a body would be taken for the next request.
-      ...(!request.complete && { connection: 'close' }),
-    });
+    const headers: Record<string, string> = { ...answerHeaders, 'content-type': 'application/json; charset=utf-8' };
+    if (status === 503) headers['retry-after'] = String(limits.probe.retryAfterSeconds);
+    // What is not read of a body would be taken for the next request.
+    if (!request.complete) headers['connection'] = 'close';
+    response.writeHead(status, headers);
     response.end(JSON.stringify(said));
     onStatus(status);
   };
@@ -65,7 +63,7 @@ export function createReceiver({ log, take, onStatus }: ReceiverParts): Receiver
 }
 
 /** Pages of any site may read the answer. */
-const answerHeaders: OutgoingHttpHeaders = {
+const answerHeaders: Record<string, string> = {
   'access-control-allow-origin': '*',
   'timing-allow-origin': '*',
   'cache-control': 'no-store',

@@ -106,8 +106,14 @@ export const limits = {
     leaseMs: 5_000,
     /** A sample of the future says that a collector's clock is wrong: it would age all others at once. */
     futureMs: 60_000,
-    /** Used tokens are remembered beyond their expiry, so that a repeat in the same backlog is seen. */
-    tokenGraceMs: 10 * 60_000,
+    /** Used tokens are remembered beyond their expiry, and for longer while a collector has not passed it. */
+    tokenGraceMs: 60_000,
+    /** Clocks are set, and records come into a journal a little out of order: a collector has passed a time so much later. */
+    passedMarginMs: 30_000,
+    /** A collector that said nothing for so long holds no tokens: at a thousand beacons a second they would be 4 million. */
+    silentMs: 3_600_000,
+    /** Another mapper's shard is read again after so many times what that took last: a tenth of a core at most. */
+    followFactor: 10,
     /** Prefixes with evidence: all /24s that are routed, ten times over what one service sees. Further ones are set aside. */
     prefixes: 2_000_000,
     /** Records set aside that `/state` shows. */
@@ -426,8 +432,19 @@ export const limits = {
     rebindMs: 2_000,
     /** One answer in this many is logged (level debug); what the edge refused or cut, always. */
     accessLogEvery: 100,
-    /** Probe requests remembered until somebody asks which client they came from. */
-    probeJoins: 4_096,
+    /** Connections for probe names between two takes, `evidenceMs` apart: 8,000 a second. */
+    probesTaken: 4_096,
+    evidenceMs: 500,
+    /** Edge-timed samples that wait for the stream; the oldest go. Nobody was promised them. */
+    evidenceWaiting: 20_000,
+    /** A flight this long goes out at once: ten segments (RFC 6928) of 1,220 bytes, what IPv6 has at least. */
+    flightBytesMax: 12_200,
+    /** Addresses are remembered no longer, nor what they sent. */
+    addressMs: 10 * 60_000,
+    addressesCounted: 65_536,
+    /** Probe IDs told at a time, for the join with resolvers: 60 kB; of more, the same share that dns tells of. */
+    idsTold: 1_024,
+    tellIdsMs: 10_000,
     /** `ufes-reason` and 503 tell clients to come back after this. */
     retryAfterSeconds: 1,
   },

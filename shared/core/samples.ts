@@ -82,6 +82,14 @@ export interface SampleRecord {
   readonly isLoose?: boolean;
 }
 
+/**
+ * What a collector puts between its records, in every shard, now and then: what it accepted until then is before it. JSON.
+ * Number.MAX_SAFE_INTEGER: nothing comes after it, the collector has left for good.
+ */
+export interface Mark {
+  readonly passedMs: number;
+}
+
 /** FNV-1a over the prefix text: which shard folds it. */
 export function shardOf(prefix: string): number {
   let hash = 0x811c9dc5;
