@@ -56,6 +56,32 @@ export class CellIndex {
     return number;
   }
 
+  /** Numbers of one family from `from` on, in the order of their addresses. */
+  inOrder(family: Family, from = 0): Uint32Array {
+    const numbers = new Uint32Array(this.count - from);
+    let length = 0;
+    let isInOrder = true;
+    let before = -1;
+    for (let number = from; number < this.count; number++) {
+      if (this.family[number] !== family) continue;
+      const key = cellKey(family, this.hi[number]!, this.lo[number]!);
+      isInOrder &&= key > before;
+      before = key;
+      numbers[length++] = number;
+    }
+    const own = numbers.subarray(0, length);
+    return isInOrder ? own : this.#inOrder(family, own);
+  }
+
+  #inOrder(family: Family, numbers: Uint32Array): Uint32Array {
+    const keys = Float64Array.from(numbers, (number) => cellKey(family, this.hi[number]!, this.lo[number]!)).sort();
+    for (const [i, key] of keys.entries()) {
+      const hi = family === 4 ? key * 256 : Math.floor(key / 65_536);
+      numbers[i] = this.find(family, hi, family === 4 ? 0 : ((key % 65_536) << 16) >>> 0);
+    }
+    return numbers;
+  }
+
   /** Where a cell is, or would be put. */
   #slot(family: number, hi: number, lo: number): number {
     const slots = this.#slots;

@@ -120,7 +120,8 @@ export class Cells {
   /** row · 256 + PoP where samples of the last quarter of an hour are enough to speak for themselves. */
   readonly speaking = new Set<number>();
   readonly #index = new CellIndex();
-  readonly #places = new Map<number, number>();
+  /** By location + 1, 0 for none: its place + 1. */
+  #placeOfLocation = new Uint32Array(0);
   #placeCount = 0;
   /** Number in `rooms`, by row. */
   #room = new Uint8Array(0);
@@ -245,7 +246,7 @@ export class Cells {
 
   /** Distances from there are known: `add` asks for none. */
   hasPlace(location: number): boolean {
-    return this.#places.has(Math.max(location, -1));
+    return (this.#placeOfLocation[Math.max(location, -1) + 1] ?? 0) > 0;
   }
 
   /** Where the row's distances begin in `km`. */
@@ -283,23 +284,19 @@ export class Cells {
 
   /** Rows from `from` on are new: they are sorted, and merged with those before. */
   #sort(from: number): void {
-    const news: Record<Family, number[]> = { 4: [], 6: [] };
-    for (let row = from; row < this.count; row++) news[this.family[row] === 4 ? 4 : 6].push(row);
-    this.#sorted = { 4: this.#merged(4, news[4]), 6: this.#merged(6, news[6]) };
+    this.#sorted = { 4: this.#merged(4, from), 6: this.#merged(6, from) };
   }
 
-  #merged(family: Family, news: readonly number[]): Uint32Array {
+  #merged(family: Family, from: number): Uint32Array {
     const old = this.#sorted[family];
+    const news = this.#index.inOrder(family, from);
+    if (old.length === 0) return news;
     const keyOf = (row: number) => cellKey(family, this.hi[row]!, this.lo[row]!);
-    const keys = Float64Array.from(news, keyOf).sort();
     const merged = new Uint32Array(old.length + news.length);
     let taken = 0;
     for (let to = 0, i = 0; to < merged.length; to++) {
-      if (i < keys.length && (taken === old.length || keys[i]! < keyOf(old[taken]!))) {
-        const key = keys[i++]!;
-        const hi = family === 4 ? key * 256 : Math.floor(key / 65_536);
-        merged[to] = this.#index.find(family, hi, family === 4 ? 0 : ((key % 65_536) << 16) >>> 0);
-      } else merged[to] = old[taken++]!;
+      const isNew = i < news.length && (taken === old.length || keyOf(news[i]!) < keyOf(old[taken]!));
+      merged[to] = isNew ? news[i++]! : old[taken++]!;
     }
     return merged;
   }
@@ -311,12 +308,14 @@ export class Cells {
   }
 
   #placeOf(location: number, km: Float32Array): number {
-    const known = this.#places.get(Math.max(location, -1));
-    if (known !== undefined) return known;
+    const at = Math.max(location, -1) + 1;
+    this.#placeOfLocation = widened(this.#placeOfLocation, at + 1);
+    const known = this.#placeOfLocation[at]!;
+    if (known > 0) return known - 1;
     const place = this.#placeCount++;
     this.km = widened(this.km, this.#placeCount * this.pops);
     this.km.set(km, place * this.pops);
-    this.#places.set(Math.max(location, -1), place);
+    this.#placeOfLocation[at] = this.#placeCount;
     return place;
   }
 
@@ -336,6 +335,7 @@ export class Cells {
   }
 
   #widenEntries(most: number): void {
+    if (most <= this.entryKind.length) return;
     this.entryKind = widened(this.entryKind, most);
     this.entryPop = widened(this.entryPop, most);
     this.p25 = widened(this.p25, most);
@@ -347,6 +347,7 @@ export class Cells {
   }
 
   #widen(rows: number): void {
+    if (rows <= this.location.length) return;
     this.location = widened(this.location, rows);
     this.place = widened(this.place, rows);
     this.votes = widened(this.votes, rows);
