@@ -1,4 +1,5 @@
-/** The edge's routes on its local socket: state for `ufes status`, drain and undo, probe joins for the collector. */
+/** The edge's routes on its local socket: state for `ufes status`, drain and undo, probe names seen of late. */
+import type { ToldByEdge } from '@ufes/core/seen.ts';
 import { formatVersion } from '@ufes/core/version.ts';
 import type { ServiceContext } from '@ufes/io/service.ts';
 import type { CertificateKeeper } from './certificates.ts';
@@ -12,6 +13,8 @@ export interface AdminParts {
   readonly keeper: CertificateKeeper;
   readonly program: () => Program | undefined;
   readonly draining: () => boolean;
+  /** Probe ID → prefix, and round trip of its handshake. */
+  readonly seen: () => ReadonlyMap<string, ToldByEdge>;
   readonly setDraining: (draining: boolean) => void;
 }
 
@@ -46,5 +49,5 @@ export function addAdminRoutes({ admin, clock }: Pick<ServiceContext, 'admin' | 
   };
   admin.post('/drain', () => setDraining(true));
   admin.post('/undrain', () => setDraining(false));
-  admin.get('/probe-joins', () => ({ pop, joins: parts.plane()?.probeJoins() ?? [] }));
+  admin.get('/probe-names', () => ({ pop, seen: Object.fromEntries(parts.seen()) }));
 }

@@ -55,11 +55,23 @@ export interface PlaneStats {
   readonly requests: number;
 }
 
-/** A probe request that this PoP answered, for joining its client with the resolver that asked for the same name. */
-export interface ProbeJoin {
+/** A connection on which this PoP was asked for a probe name. */
+export interface SeenProbe {
   readonly id: string;
+  /** Its address: whoever takes this cuts it to a prefix. */
   readonly client: string;
   readonly atMs: number;
+  /** Undefined where the plane timed none. */
+  readonly handshake: HandshakeTime | undefined;
+}
+
+/** What a plane times of a TLS 1.3 handshake: from our flight to the client's Finished. */
+export interface HandshakeTime {
+  readonly rttMs: number;
+  /** By a ticket. As far away, but there is less to compute for either side: kept apart. */
+  readonly isResumed: boolean;
+  /** Of our flight; beyond the initial window it waits for acknowledgements, and two round trips are timed. */
+  readonly flightBytes: number;
 }
 
 export interface DataPlane extends Component {
@@ -71,8 +83,8 @@ export interface DataPlane extends Component {
   stats(): PlaneStats;
   /** Requests by client address since this was last asked; of more clients than are counted, the first ones. */
   takeClients(): ReadonlyMap<string, number>;
-  /** Oldest first, bounded. */
-  probeJoins(): readonly ProbeJoin[];
+  /** Since this was last asked, oldest first; of more than are remembered, the first ones. */
+  takeProbes(): readonly SeenProbe[];
   /** Called when an address was bound or could not be. */
   onListening(fn: () => void): void;
 }

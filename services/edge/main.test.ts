@@ -59,7 +59,11 @@ it('serves what the desired state says, tells load and versions, drains and come
     ],
     certificateProblems: {},
   });
-  expect((await admin('GET', '/probe-joins')).body).toMatchObject({ joins: [{ id: 'id1', client: '127.0.0.1' }] });
+  await vi.waitFor(async () =>
+    expect((await admin('GET', '/probe-names')).body).toMatchObject({
+      seen: { id1: ['127.0.0.0/24', expect.any(Number)] },
+    }),
+  );
   await vi.waitFor(
     async () => expect((await context.store.live.list('load/lon'))[0]?.value).toHaveProperty('requestsPerSecond'),
     3_000,

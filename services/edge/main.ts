@@ -2,8 +2,8 @@
  * The edge of one PoP: follows the desired state, hands it to the data plane with its certificates, tells its load, and
  * checks other PoPs, as one of the vantages that vote on them.
  *
- *     desired state ──▶ program ──▶ certificates ──▶ data plane ──▶ load/POP
- *                                        ▲
+ *     desired state ──▶ program ──▶ certificates ──▶ data plane ──▶ load/POP, demand/POP
+ *                                        ▲                  └─────▶ handshakes: samples, seen/edge/POP
  *                          secret store ─┘ polled
  */
 
@@ -21,6 +21,7 @@ import { addAdminRoutes } from './admin.ts';
 import { checked, createCertificateKeeper, type Wanted } from './certificates.ts';
 import type { DataPlane } from './data-plane.ts';
 import { demandByCell } from './demand.ts';
+import { ProbeEvidence } from './evidence.ts';
 import { createNodePlane } from './planes/node/plane.ts';
 import { type Program, programOf } from './program.ts';
 
@@ -29,6 +30,7 @@ export const main: ServiceMain = (context) => {
   const pop = node.replace(/^edge-/, '');
   const keeper = createCertificateKeeper(context);
   const vantage = createPopVantage(context, { edgeOf: pop });
+  const evidence = new ProbeEvidence(context, pop, () => plane?.takeProbes() ?? []);
   let plane: DataPlane | undefined;
   let program: Program | undefined;
   /** Of the newest desired state, perhaps not yet in force: a poll must not let go of what that one has just found. */
@@ -120,6 +122,7 @@ export const main: ServiceMain = (context) => {
   });
   addAdminRoutes(context, {
     pop,
+    seen: () => evidence.seen(),
     plane: () => plane,
     keeper,
     program: () => program,
@@ -142,6 +145,7 @@ export const main: ServiceMain = (context) => {
       await keeper.load();
       await follower.start();
       await vantage.start();
+      await evidence.start();
       tellReady();
       stops = [
         clock.every(1_000, tellLoad),
@@ -157,6 +161,7 @@ export const main: ServiceMain = (context) => {
       await vantage.stop();
       await follower.stop();
       await plane?.stop();
+      await evidence.stop();
       await store.live.remove([`load/${pop}`, `demand/${pop}`]).catch(() => {});
     },
   };

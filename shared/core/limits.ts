@@ -263,6 +263,8 @@ export const limits = {
     journalMs: 24 * 3_600_000,
     /** A refused beacon may come again after this: a backlog of that length is a disk's hiccup. */
     retryAfterSeconds: 2,
+    /** A mark in each shard: 40 bytes, so that tokens are forgotten this long after they expired. */
+    markMs: 30_000,
     /** Samples forwarded to the stream in one go; between goes, so that a trickle shares transactions. */
     forwardRecords: 2_000,
     forwardMs: 25,
@@ -285,6 +287,13 @@ export const limits = {
     agentClockMs: 5 * 60_000,
     /** One every 10 s and some: what is measured oftener says nothing more. */
     agentReportsPerHour: 400,
+    /** Of the agent itself: between reports at least, between targets, before the first report at most, after failures at most. */
+    agentEveryMsMin: 10_000,
+    agentPauseMs: 200,
+    agentSpreadMs: 30_000,
+    agentRetryMsMax: 10 * 60_000,
+    agentFetchMs: 10_000,
+    agentAnswerBytes: 64 << 10,
     /** Refused prefixes that are told of, some 200 bytes each; those refused most stay. */
     refusedPrefixes: 2_000,
     /** Beacons under way when the collector stops. */
@@ -551,6 +560,10 @@ relation(limits.edge.drainAcceptMs < limits.edge.drainMs, 'open requests need ti
 relation(
   limits.probe.journalBytes >= 4 * limits.probe.journalSegmentBytes,
   'the journal is deleted by segments, it must hold some',
+);
+relation(
+  limits.probe.agentReportsPerHour * limits.probe.agentEveryMsMin > 3_600_000,
+  'an agent at its quickest must stay below its cap',
 );
 relation(limits.dns.forces <= 32, 'a service holds its forces in the bits of one word');
 relation(limits.health.timeoutMs <= limits.health.intervalMs, 'one check at a time per target');

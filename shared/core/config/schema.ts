@@ -437,7 +437,7 @@ export const configSchema = Type.Object(
           { ...closed, default: {}, description: 'what each collector takes at most, in any clock hour' },
         ),
         sources: Type.Array(Type.String({ pattern: id }), {
-          default: ['rum', 'agent'],
+          default: ['rum', 'agent', 'edge'],
           description: 'sources that maps are built from',
         }),
         health: Type.Object(

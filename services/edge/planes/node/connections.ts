@@ -14,7 +14,7 @@ import { createServer as createTls, type TLSSocket } from 'node:tls';
 import { limits } from '@ufes/core/limits.ts';
 import type { Clock, Log, Rng } from '@ufes/core/ports.ts';
 import { type Reason, reasons } from '@ufes/core/routing/reasons.ts';
-import type { KeyPair } from '../../data-plane.ts';
+import type { HandshakeTime, KeyPair } from '../../data-plane.ts';
 import { type ClientConnection, clientAddress, type Exchange } from './exchange.ts';
 import { Http1Exchange } from './exchange-h1.ts';
 import { Http2Exchange } from './exchange-h2.ts';
@@ -31,6 +31,7 @@ export interface ConnectionsOptions {
   readonly closing: () => boolean;
   readonly onExchange: (exchange: Exchange) => void;
   readonly onUpgrade: (exchange: Exchange, upgrade: Upgrade) => void;
+  readonly onHandshake: (handshake: HandshakeTime) => void;
   /** A request that was answered before it became an exchange. */
   readonly onRefused: (reason: Reason) => void;
 }
@@ -51,7 +52,15 @@ interface Accepted {
   readonly listener: Listener;
   readonly atMs: number;
   readonly socket: Socket;
+  /** Our part of a TLS 1.3 handshake was ready to be sent, the client's came in. */
+  flightAtMs?: number;
+  finishedAtMs?: number;
+  flightBytes?: number;
 }
+
+/** Beginnings of what `keylog` tells: OpenSSL makes each key at that step of the handshake. */
+const flightReady = Buffer.from('SERVER_TRAFFIC_SECRET_0 ');
+const finishedRead = Buffer.from('CLIENT_TRAFFIC_SECRET_0 ');
 
 export function createConnections(options: ConnectionsOptions): Connections {
   const { clock, book, log } = options;
@@ -70,6 +79,18 @@ export function createConnections(options: ConnectionsOptions): Connections {
     ticketKeys: Buffer.from(options.rng.bytes(48)),
     SNICallback: (name, done) => done(null, book().choose(name.toLowerCase()).context),
   });
+  // Node has no event between ClientHello and the end of the handshake but this one. The keys go nowhere.
+  tls.on('keylog', (line: Buffer, socket) => {
+    const isFlight = begins(line, flightReady);
+    if (!isFlight && !begins(line, finishedRead)) return;
+    const accepted = shaking.get(ends(socket));
+    if (accepted === undefined) return;
+    if (isFlight) accepted.flightAtMs = clock.monotonicMs();
+    else {
+      accepted.finishedAtMs = clock.monotonicMs();
+      accepted.flightBytes = accepted.socket.bytesWritten;
+    }
+  });
   tls.on('secureConnection', (socket) => {
     const accepted = shaking.get(ends(socket));
     if (accepted === undefined) {
@@ -79,7 +100,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
     shaking.delete(ends(socket));
     const name = typeof socket.servername === 'string' ? socket.servername.toLowerCase() : '';
     const tlsMs = clock.monotonicMs() - accepted.atMs;
-    open(accepted, socket, book().choose(name).name, tlsMs);
+    open(accepted, socket, book().choose(name).name, tlsMs, handshakeOf(accepted, socket));
   });
   tls.on('tlsClientError', (error, socket) => {
     log.debug({ client: socket.remoteAddress, error: error.message }, 'TLS handshake failed');
@@ -165,9 +186,16 @@ export function createConnections(options: ConnectionsOptions): Connections {
   /** The connection that `http2` is being handed; its `session` event comes before `emit` returns. */
   let opening: Connection | undefined;
 
-  function open(accepted: Accepted, socket: Socket, certificate: string, tlsMs: number): void {
+  function open(
+    accepted: Accepted,
+    socket: Socket,
+    certificate: string,
+    tlsMs: number,
+    handshake?: HandshakeTime,
+  ): void {
     const secure = socket !== accepted.socket;
-    const connection = new Connection(socket, secure, certificate, tlsMs);
+    const connection = new Connection(socket, secure, certificate, tlsMs, handshake);
+    if (handshake !== undefined) options.onHandshake(handshake);
     connections.set(socket, connection);
     if (accepted.listener.sockets.has(accepted.socket)) accepted.listener.sockets.set(accepted.socket, connection);
     if (options.closing() || accepted.listener.state === 'closing') connection.closing = true;
@@ -198,6 +226,18 @@ export function createConnections(options: ConnectionsOptions): Connections {
   };
 }
 
+function handshakeOf(
+  { flightAtMs, finishedAtMs, flightBytes = 0 }: Accepted,
+  socket: TLSSocket,
+): HandshakeTime | undefined {
+  if (flightAtMs === undefined || finishedAtMs === undefined) return undefined;
+  return { rttMs: finishedAtMs - flightAtMs, isResumed: socket.isSessionReused(), flightBytes };
+}
+
+function begins(line: Buffer, label: Buffer): boolean {
+  return line.length > label.length && line.compare(label, 0, label.length, 0, label.length) === 0;
+}
+
 function ends(socket: Socket): string {
   return `${socket.remoteAddress} ${socket.remotePort} ${socket.localAddress} ${socket.localPort}`;
 }
@@ -207,7 +247,9 @@ class Connection implements ClientConnection {
   readonly secure: boolean;
   readonly certificate: string;
   readonly tlsMs: number;
+  readonly handshake: HandshakeTime | undefined;
   requests = 0;
+  probe = '';
   closing = false;
   session: ServerHttp2Session | undefined;
   /** The newest exchange over HTTP/1.x. */
@@ -216,12 +258,19 @@ class Connection implements ClientConnection {
   #inFlight = 0;
   #closeWhenIdle = false;
 
-  constructor(socket: Socket, secure: boolean, certificate: string, tlsMs: number) {
+  constructor(
+    socket: Socket,
+    secure: boolean,
+    certificate: string,
+    tlsMs: number,
+    handshake: HandshakeTime | undefined,
+  ) {
     this.#socket = socket;
     this.address = clientAddress(socket.remoteAddress);
     this.secure = secure;
     this.certificate = certificate;
     this.tlsMs = tlsMs;
+    this.handshake = handshake;
   }
 
   get inFlight(): number {

@@ -10,6 +10,7 @@
 import { Readable } from 'node:stream';
 import type { Fields } from '@ufes/core/routing/headers.ts';
 import type { Reason } from '@ufes/core/routing/reasons.ts';
+import type { HandshakeTime } from '../../data-plane.ts';
 
 export interface ClientConnection {
   /** Of the client; v4-mapped addresses as IPv4. */
@@ -19,7 +20,11 @@ export interface ClientConnection {
   readonly certificate: string;
   /** Of the handshake; 0 in clear text. The connection's first request paid for it. */
   readonly tlsMs: number;
+  /** Undefined in clear text and with TLS 1.2. */
+  readonly handshake: HandshakeTime | undefined;
   requests: number;
+  /** ID of the probe name that was asked for last. */
+  probe: string;
   inFlight: number;
   /** No further requests after those under way. */
   closing: boolean;

@@ -12,7 +12,7 @@ import { checkRequestHeaders, cleanRequest, type Fields } from '@ufes/core/routi
 import { type Authority, normaliseTarget, parseAuthority } from '@ufes/core/routing/normal.ts';
 import type { Reason } from '@ufes/core/routing/reasons.ts';
 import { match, matchHost, type Route, type RouteTable } from '@ufes/core/routing/route-table.ts';
-import type { ProbeJoin } from '../../data-plane.ts';
+import type { SeenProbe } from '../../data-plane.ts';
 import type { Upgrade } from './connections.ts';
 import type { Exchange } from './exchange.ts';
 import { Forward } from './forward.ts';
@@ -39,7 +39,7 @@ export interface HandlerOptions {
   /** Why /readyz fails, if it does. */
   readonly unready: () => Reason | undefined;
   readonly newRequestId: () => string;
-  readonly onProbe: (join: ProbeJoin) => void;
+  readonly onProbe: (seen: SeenProbe) => void;
   /** +1 when a request begins, −1 when all of it is over. */
   readonly count: (change: 1 | -1) => void;
 }
@@ -95,13 +95,19 @@ export function createHandler(options: HandlerOptions): Handler {
   /** An answer of ours, a reason for a refusal, or the route to take. */
   function choose(exchange: Exchange, { host, path, query }: Admitted): LocalAnswer | Reason | Route {
     const { table, book, httpsPort } = options.inForce();
-    const { secure, certificate, address } = exchange.connection;
+    const { connection } = exchange;
+    const { secure, certificate, address } = connection;
     if (host === healthHost) return path === '/readyz' ? readiness(options.unready()) : 'no-path';
     if (secure && book.choose(host).name !== certificate) return 'misdirected';
     const probe = probeId(host, table.probeZone, pop);
     if (probe !== undefined) {
       if (path !== '/p') return 'no-path';
-      options.onProbe({ id: probe, client: address, atMs: clock.nowMs() });
+      if (connection.probe !== probe) {
+        connection.probe = probe;
+        // A browser may ask for other names of the same certificate on a connection that it has.
+        const handshake = connection.requests === 1 ? connection.handshake : undefined;
+        options.onProbe({ id: probe, client: address, atMs: clock.nowMs(), handshake });
+      }
       return probeAnswer();
     }
     if (exchange.method === 'CONNECT' || exchange.method === 'TRACE') return 'method-unsupported';

@@ -30,7 +30,8 @@ describe('what the edge answers itself', () => {
       headers: { 'timing-allow-origin': '*', 'access-control-allow-origin': '*', 'cache-control': 'no-store' },
     });
     expect(answer.headers['server-timing']).toContain('pop;desc="lon"');
-    expect(edge.plane.probeJoins().at(-1)).toMatchObject({ id: 'abc123', client: '127.0.0.1' });
+    expect(edge.plane.takeProbes().at(-1)).toMatchObject({ id: 'abc123', client: '127.0.0.1' });
+    expect(edge.plane.takeProbes()).toEqual([]);
     expect((await ask1(edge, { host: 'abc123-iad.probe.example', path: '/p' })).status).toBe(404);
   });
 

@@ -5,7 +5,7 @@ import type { Clock, Log, Rng } from '@ufes/core/ports.ts';
 import type { Reason } from '@ufes/core/routing/reasons.ts';
 import { emptyRouteTable } from '@ufes/core/routing/route-table.ts';
 import type { Registry } from '@ufes/io/metrics.ts';
-import type { DataPlane, KeyPair, ProbeJoin } from '../../data-plane.ts';
+import type { DataPlane, KeyPair, SeenProbe } from '../../data-plane.ts';
 import { createConnections } from './connections.ts';
 import { createHandler, type InForce } from './handle.ts';
 import { createListeners } from './listeners.ts';
@@ -37,8 +37,7 @@ export function createNodePlane(options: NodePlaneOptions): DataPlane {
   let inFlight = 0;
   let onIdle = (): void => {};
   let onListening = (): void => {};
-  const joins: ProbeJoin[] = [];
-  let nextJoin = 0;
+  let probes: SeenProbe[] = [];
   let nextId = 0;
   const idPrefix = Buffer.from(rng.bytes(6)).toString('hex');
 
@@ -52,9 +51,8 @@ export function createNodePlane(options: NodePlaneOptions): DataPlane {
     inForce: () => inForce,
     unready: (): Reason | undefined => (draining || stopping ? 'draining' : applied ? undefined : 'not-ready'),
     newRequestId: () => `${idPrefix}-${(nextId++).toString(36)}`,
-    onProbe(join) {
-      joins[nextJoin] = join;
-      nextJoin = (nextJoin + 1) % limits.edge.probeJoins;
+    onProbe(seen) {
+      if (probes.length < limits.edge.probesTaken) probes.push(seen);
     },
     count(change) {
       inFlight += change;
@@ -70,6 +68,7 @@ export function createNodePlane(options: NodePlaneOptions): DataPlane {
     closing: () => stopping,
     onExchange: (exchange) => handle(exchange),
     onUpgrade: (exchange, upgrade) => handle(exchange, upgrade),
+    onHandshake: (handshake) => recorder.handshake(handshake),
     onRefused: (reason) => recorder.refusedByParser(reason),
   });
   const listeners = createListeners({ clock, log, accept: connections.accept, changed: () => onListening() });
@@ -102,7 +101,11 @@ export function createNodePlane(options: NodePlaneOptions): DataPlane {
     },
     stats: () => ({ listeners: listeners.stats(), origins: origins.stats(), inFlight, requests: recorder.requests }),
     takeClients: () => recorder.takeClients(),
-    probeJoins: () => [...joins.slice(nextJoin), ...joins.slice(0, nextJoin)],
+    takeProbes() {
+      const taken = probes;
+      probes = [];
+      return taken;
+    },
     onListening(fn) {
       onListening = fn;
     },

@@ -3,6 +3,7 @@ import { limits } from '@ufes/core/limits.ts';
 import type { Log } from '@ufes/core/ports.ts';
 import { type Reason, reasons } from '@ufes/core/routing/reasons.ts';
 import { Counter, Gauge, Histogram, type Registry } from '@ufes/io/metrics.ts';
+import type { HandshakeTime } from '../../data-plane.ts';
 import type { Exchange } from './exchange.ts';
 import { phases, type Timing } from './timing.ts';
 
@@ -23,6 +24,7 @@ export interface Outcome {
 export interface Recorder {
   record(outcome: Outcome): void;
   refusedByParser(reason: Reason): void;
+  handshake(time: HandshakeTime): void;
   readonly requests: number;
   takeClients(): ReadonlyMap<string, number>;
 }
@@ -42,6 +44,13 @@ export function createRecorder(registry: Registry, log: Log, inFlight: () => num
     name: 'ufes_edge_responses_total',
     help: 'Answers by status class, protocol and, where the edge refused or cut, reason',
     labelNames: ['class', 'http', 'reason'],
+    registers,
+  });
+  const handshakes = new Histogram({
+    name: 'ufes_edge_handshake_seconds',
+    help: 'TLS 1.3: from our flight to the Finished of the client, by full or resumed',
+    labelNames: ['handshake'],
+    buckets,
     registers,
   });
   new Gauge({
@@ -69,6 +78,8 @@ export function createRecorder(registry: Registry, log: Log, inFlight: () => num
       }
       if (reason !== '' || requests % limits.edge.accessLogEvery === 1) log.debug(accessLine(outcome), 'request');
     },
+    handshake: ({ rttMs, isResumed }) =>
+      handshakes.observe({ handshake: isResumed ? 'resumed' : 'full' }, rttMs / 1000),
     takeClients() {
       const taken = clients;
       clients = new Map();
