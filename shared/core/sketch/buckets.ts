@@ -6,6 +6,8 @@
  *     weight   4096  15360  2048   …     whole numbers above zero
  */
 
+import type { Varints } from './varint.ts';
+
 /** Half the width of a bucket, as a share of its middle. */
 export const relativeAccuracy = 0.01;
 const gamma = (1 + relativeAccuracy) / (1 - relativeAccuracy);
@@ -38,6 +40,8 @@ export class Buckets {
   index: Int16Array;
   weight: Float64Array;
   size = 0;
+  /** Sum of the weights: exact, they are whole numbers. */
+  total = 0;
 
   constructor(capacity = 0) {
     // Most slots are empty: those share arrays of no length.
@@ -46,6 +50,7 @@ export class Buckets {
   }
 
   add(index: number, weight: number): void {
+    this.total += weight;
     let low = 0;
     let high = this.size;
     while (low < high) {
@@ -79,26 +84,44 @@ export class Buckets {
       if (weight === 0) continue;
       sum.index[sum.size] = index;
       sum.weight[sum.size++] = weight;
+      sum.total += weight;
     }
     return sum;
   }
 
-  total(): number {
-    let total = 0;
-    for (let i = 0; i < this.size; i++) total += this.weight[i]!;
-    return total;
-  }
-
-  /** Value of the lowest bucket at which the running weight exceeds `rank` of `total`, milliseconds; NaN when empty. */
-  at(rank: number, total: number): number {
+  /** Value of the lowest bucket at which the running weight exceeds `rank` of the total, milliseconds; NaN when empty. */
+  at(rank: number): number {
     // Ranks are quotients: a running sum that should equal one must not pass for more.
-    const above = rank + 1e-6 * total;
+    const above = rank + 1e-6 * this.total;
     let running = 0;
     for (let i = 0; i < this.size; i++) {
       running += this.weight[i]!;
       if (running > above) return bucketMs(this.index[i]!);
     }
     return this.size === 0 ? Number.NaN : bucketMs(this.index[this.size - 1]!);
+  }
+
+  /** Becomes the `size` buckets that stand there (sketch.ts says how); false: they are none. */
+  read(varints: Varints, size: number): boolean {
+    this.size = 0;
+    this.total = 0;
+    if (!(size >= 0 && size <= bucketMax - bucketMin + 1)) return false;
+    this.reserve(size);
+    const { index, weight } = this;
+    let last = bucketMin - 1;
+    let total = 0;
+    for (let i = 0; i < size; i++) {
+      const step = varints.next();
+      const value = varints.next();
+      last += step;
+      if (step <= 0 || last > bucketMax || value <= 0) return false;
+      index[i] = last;
+      weight[i] = value;
+      total += value;
+    }
+    this.size = size;
+    this.total = total;
+    return true;
   }
 
   /** Room for `size` buckets, those that are there kept. */

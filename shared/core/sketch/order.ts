@@ -13,7 +13,11 @@ export interface OrderRanks {
 const tail = 0.025;
 /** Exact up to here; beyond, the normal approximation is within one rank. */
 const exactN = 1_000;
-const cache = new Map<number, (OrderRanks | undefined)[]>();
+type Ranks = (OrderRanks | undefined)[];
+const cache = new Map<number, Ranks>();
+/** What was asked for last, as nearly always. */
+let lastQuantile = Number.NaN;
+let lastRanks: Ranks = [];
 
 /** `n` is rounded. `quantile` strictly between 0 and 1. */
 export function orderRanks(n: number, quantile: number): OrderRanks {
@@ -22,13 +26,13 @@ export function orderRanks(n: number, quantile: number): OrderRanks {
     const spread = 1.96 * Math.sqrt(count * quantile * (1 - quantile));
     return { low: Math.floor(count * quantile - spread), high: Math.ceil(count * quantile + spread) + 1 };
   }
-  let known = cache.get(quantile);
-  if (known === undefined) {
-    known = [];
-    cache.set(quantile, known);
+  if (quantile !== lastQuantile) {
+    lastRanks = cache.get(quantile) ?? [];
+    lastQuantile = quantile;
+    cache.set(quantile, lastRanks);
   }
-  known[count] ??= exactRanks(count, quantile);
-  return known[count];
+  lastRanks[count] ??= exactRanks(count, quantile);
+  return lastRanks[count];
 }
 
 /** low: largest r with P(X ≤ r − 1) ≤ 2.5%. high: smallest s with P(X ≤ s − 1) ≥ 97.5%. X is binomial (n, q). */

@@ -17,7 +17,7 @@
  * from `bucketMin` - 1) and its weight. Format 1, which is still read, has floats for weights (format1.ts).
  */
 import { OperatingError } from '../errors.ts';
-import { Buckets, bucketMax, bucketMin, bucketMs, bucketOf, relativeAccuracy } from './buckets.ts';
+import { Buckets, bucketMin, bucketMs, bucketOf, relativeAccuracy } from './buckets.ts';
 import { isFormat1, readFormat1 } from './format1.ts';
 import { orderRanks } from './order.ts';
 import { putVarint, Varints, varintMax } from './varint.ts';
@@ -113,14 +113,14 @@ export class Sketch {
 
   /** Value at a quantile of the decayed weights, milliseconds; NaN when there are no samples. */
   quantile(quantile: number): number {
-    const total = this.#buckets.total();
-    return this.#buckets.at(quantile * (total - this.#sumSquares / total), total);
+    const { total } = this.#buckets;
+    return this.#buckets.at(quantile * (total - this.#sumSquares / total));
   }
 
   /** (Σw)² / Σw²; from a day after the newest sample on it halves every 6 h. */
   effectiveN(nowMs: number): number {
     if (this.count === 0) return 0;
-    return (this.#buckets.total() ** 2 / this.#sumSquares) * fade(this.lastSeconds, nowMs);
+    return (this.#buckets.total ** 2 / this.#sumSquares) * fade(this.lastSeconds, nowMs);
   }
 
   /** Σ of 1/p, decayed to `nowMs`. */
@@ -139,7 +139,7 @@ export class Sketch {
     if (this.count === 0 || age > 1) return noBounds;
     const isBoth = age <= 0 && this.#older.size > 0;
     const buckets = isBoth ? Buckets.sum(this.#newer, 0, this.#older, 0) : this.#newer;
-    return bounds(buckets, buckets.total());
+    return bounds(buckets, buckets.total);
   }
 
   /** Six hours in which all weights are of one scale, counted from 1970. */
@@ -221,9 +221,11 @@ export class Sketch {
     this.count = varints.next();
     this.failures = varints.next();
     const [sizeWhole, sizeNewer, sizeOlder] = [varints.next(), varints.next(), varints.next()];
-    readBuckets(this.#buckets, sizeWhole);
-    readBuckets(this.#newer, sizeNewer);
-    readBuckets(this.#older, sizeOlder);
+    const areGood =
+      this.#buckets.read(varints, sizeWhole) &&
+      this.#newer.read(varints, sizeNewer) &&
+      this.#older.read(varints, sizeOlder);
+    if (!areGood) throw corrupt('its buckets do not rise, or have no weight');
     if (this.count < 0 || this.failures < 0 || varints.at !== end) throw corrupt('its length does not fit its header');
   }
 
@@ -248,48 +250,62 @@ export function fade(lastSeconds: number, nowMs: number): number {
 }
 
 /**
- * One pass: the ranks rise from the lower bound to the upper one. Within a bucket samples are taken to lie evenly: a
- * bucket is wider than many a path's noise, and bounds at its middle would leave the true value out.
+ * One pass, from the lowest rank to the highest. Within a bucket samples are taken to lie evenly: a bucket is wider than
+ * many a path's noise, and bounds at its middle would leave the true value out.
  */
 function bounds(buckets: Buckets, sumSquares: number): QuantileBounds {
-  const total = buckets.total();
+  const { total } = buckets;
   if (total === 0) return noBounds;
   const n = total ** 2 / sumSquares;
   const ranks = orderRanks(n, rankedQuantile);
   const count = Math.max(1, Math.round(n));
-  const last = bucketMs(buckets.index[buckets.size - 1]!);
   const nudge = 1e-6 * total;
-  const halfSample = sumSquares / total / 2;
-  const lowAbove = ((ranks.low - 1) / count) * total + nudge;
-  const above = rankedQuantile * (total - sumSquares / total) + nudge;
+  const whole = total - sumSquares / total;
   const highAbove = ((ranks.high - 1) / count) * total + nudge;
-  const tailAbove = count < tailN ? -1 : tailQuantile * (total - sumSquares / total) + nudge;
-  let lowMs = ranks.low < 1 ? 0 : last;
-  let ms = last;
-  let highMs = ranks.high > count ? Number.POSITIVE_INFINITY : last;
-  let tailMs = count < tailN ? Number.NaN : last;
-  let running = 0;
-  let before = 0;
-  for (let i = 0; i < buckets.size; i++) {
-    before = running;
-    running += buckets.weight[i]!;
-    if (ranks.low >= 1 && before <= lowAbove && running > lowAbove)
-      lowMs = within(buckets, i, lowAbove + halfSample - before);
-    if (before <= above && running > above) ms = within(buckets, i, above + halfSample - before);
-    if (before <= tailAbove && running > tailAbove) tailMs = within(buckets, i, tailAbove + halfSample - before);
-    if (running <= highAbove) continue;
-    if (ranks.high <= count && before <= highAbove) highMs = within(buckets, i, highAbove + halfSample - before);
-    if (running > above && running > tailAbove) break;
-  }
+  const tailAbove = tailQuantile * whole + nudge;
+  const [hasHigh, hasTail] = [ranks.high <= count, count >= tailN];
+  climb.begin(buckets, sumSquares / total / 2);
+  const lowMs = ranks.low < 1 ? 0 : climb.to(((ranks.low - 1) / count) * total + nudge);
+  const ms = climb.to(rankedQuantile * whole + nudge);
+  let highMs = Number.POSITIVE_INFINITY;
+  if (hasHigh && highAbove <= tailAbove) highMs = climb.to(highAbove);
+  const tailMs = hasTail ? climb.to(tailAbove) : Number.NaN;
+  if (hasHigh && highAbove > tailAbove) highMs = climb.to(highAbove);
   return { ms, lowMs, highMs, n, tailMs };
 }
 
-/** What lies at this weight above the lower edge of a bucket. */
-function within(buckets: Buckets, at: number, weight: number): number {
-  const share = Math.max(0, Math.min(1, weight / buckets.weight[at]!));
-  return bucketMs(buckets.index[at]!) * (1 + relativeAccuracy * (2 * share - 1));
+/** Goes up through buckets: weights asked for rise. */
+class Climb {
+  #buckets = noBuckets;
+  #halfSample = 0;
+  #at = 0;
+  /** Weight up to the bucket at hand, and with it. */
+  #before = 0;
+  #running = 0;
+
+  begin(buckets: Buckets, halfSample: number): void {
+    this.#buckets = buckets;
+    this.#halfSample = halfSample;
+    this.#at = 0;
+    this.#before = 0;
+    this.#running = buckets.weight[0]!;
+  }
+
+  /** The value at which the running weight exceeds `above`, milliseconds. */
+  to(above: number): number {
+    const { index, weight, size } = this.#buckets;
+    while (this.#running <= above) {
+      if (this.#at + 1 === size) return bucketMs(index[this.#at]!);
+      this.#before = this.#running;
+      this.#running += weight[++this.#at]!;
+    }
+    // What lies at this weight above the lower edge of the bucket.
+    const share = Math.max(0, Math.min(1, (above + this.#halfSample - this.#before) / weight[this.#at]!));
+    return bucketMs(index[this.#at]!) * (1 + relativeAccuracy * (2 * share - 1));
+  }
 }
 
+const climb = new Climb();
 const varints = new Varints();
 const words = new DataView(new ArrayBuffer(4));
 
@@ -300,24 +316,6 @@ function u32(bytes: Uint8Array, at: number): number {
 function f32(bytes: Uint8Array, at: number): number {
   words.setUint32(0, u32(bytes, at));
   return words.getFloat32(0);
-}
-
-function readBuckets(into: Buckets, size: number): void {
-  if (!(size >= 0 && size <= bucketMax - bucketMin + 1)) throw corrupt('it has more buckets than there are');
-  into.size = 0;
-  into.reserve(size);
-  const { index, weight } = into;
-  let last = bucketMin - 1;
-  for (let i = 0; i < size; i++) {
-    const step = varints.next();
-    last += step;
-    if (step <= 0 || last > bucketMax) throw corrupt('its buckets do not rise');
-    const value = varints.next();
-    if (value <= 0) throw corrupt('a bucket has no weight');
-    index[i] = last;
-    weight[i] = value;
-  }
-  into.size = size;
 }
 
 function checkSums(count: number, buckets: number, sumSquares: number, demand: number): void {

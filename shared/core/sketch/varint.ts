@@ -28,7 +28,12 @@ export class Varints {
     let byte = bytes[this.at++]!;
     if (byte < 128) return byte;
     let value = byte & 127;
-    for (let i = 1, scale = 128; i < longest && this.at < end; i++, scale *= 128) {
+    if (this.at < end) {
+      byte = bytes[this.at++]!;
+      value += (byte & 127) << 7;
+      if (byte < 128) return value;
+    }
+    for (let i = 2, scale = 128 * 128; i < longest && this.at < end; i++, scale *= 128) {
       byte = bytes[this.at++]!;
       value += (byte & 127) * scale;
       if (byte < 128) return value;
