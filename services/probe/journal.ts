@@ -19,7 +19,7 @@ import { join } from 'node:path';
 import { OperatingError } from '@ufes/core/errors.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Clock, Log } from '@ufes/core/ports.ts';
-import { type SampleRecord, shardOf } from '@ufes/core/samples.ts';
+import { type Mark, type SampleRecord, shardOf } from '@ufes/core/samples.ts';
 import { ensureKeyFile } from '@ufes/io/keys.ts';
 import { rateLimited } from '@ufes/io/log.ts';
 import { headLine, recordLine, scanSegment } from './segment.ts';
@@ -57,6 +57,8 @@ export interface Journal {
   readonly id: string;
   /** Resolves when the record is on disk. Rejects with QUEUE_FULL at a bound, JOURNAL_FAILED when the disk fails. */
   append(record: SampleRecord): Promise<void>;
+  /** Puts a mark (core/samples.ts) into every shard, and rejects as `append` does. */
+  mark(passedMs: number): Promise<void>;
   /** Oldest first; the last one is written to. */
   segments(): readonly Segment[];
   /** Last durable sequence number per shard. */
@@ -165,22 +167,25 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
     options.onSync?.(clock.monotonicMs() - startMs, batch.length);
   }
 
+  function add(shard: number, record: SampleRecord | Mark): Promise<void> {
+    if (closed) return Promise.reject(new OperatingError('NOT_RUNNING', 'the journal is closed'));
+    if (waiting.length + inBatch >= bounds.waiting) {
+      return Promise.reject(new OperatingError('QUEUE_FULL', `${bounds.waiting} beacons wait for the journal's disk`));
+    }
+    if (bytes() >= bounds.bytes) {
+      return Promise.reject(new OperatingError('QUEUE_FULL', 'the journal is full of samples not yet forwarded'));
+    }
+    return new Promise((done, failed) => {
+      waiting.push({ shard, json: JSON.stringify(record), done, failed });
+      writing ??= writeAll();
+    });
+  }
+
   return {
     id,
-    append(record) {
-      if (closed) return Promise.reject(new OperatingError('NOT_RUNNING', 'the journal is closed'));
-      if (waiting.length + inBatch >= bounds.waiting) {
-        return Promise.reject(
-          new OperatingError('QUEUE_FULL', `${bounds.waiting} beacons wait for the journal's disk`),
-        );
-      }
-      if (bytes() >= bounds.bytes) {
-        return Promise.reject(new OperatingError('QUEUE_FULL', 'the journal is full of samples not yet forwarded'));
-      }
-      return new Promise((done, failed) => {
-        waiting.push({ shard: shardOf(record.prefix), json: JSON.stringify(record), done, failed });
-        writing ??= writeAll();
-      });
+    append: (record) => add(shardOf(record.prefix), record),
+    async mark(passedMs) {
+      await Promise.all(counts.map((_, shard) => add(shard, { passedMs })));
     },
     segments: () => segments,
     counts: () => counts,

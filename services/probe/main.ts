@@ -25,6 +25,7 @@ import { beaconReceiver, createCollector } from './collector.ts';
 import { createForwarder, type Forwarder } from './forward.ts';
 import { type Journal, openJournal } from './journal.ts';
 import { type CollectorServer, createCollectorServer } from './listen.ts';
+import { createMarks } from './marks.ts';
 import { createProbeMetrics } from './metrics.ts';
 import { RefusalBook } from './refusals.ts';
 import { buildBeacon } from './script.ts';
@@ -115,7 +116,8 @@ export const main: ServiceMain = (context) => {
           log,
         }),
       );
-      for (const component of [follower, knowledge.follower, vantage, agents, forwarder, ...servers]) {
+      const marks = createMarks(opened, clock, log);
+      for (const component of [follower, knowledge.follower, vantage, agents, forwarder, marks, ...servers]) {
         await component.start();
         running.push(component);
       }

@@ -338,6 +338,8 @@ export const limits = {
     chain: 8,
     /** Answers remembered for the dashboard. */
     recentAnswers: 4_096,
+    /** A farm of resolvers asks for the names of a plan from several addresses. */
+    resolversOfId: 4,
     /** Of a thread: each costs the main thread 9 µs, so that at any load it is 0.2% of a core; all are in quiet times. */
     remembered: { perMs: 0.2, most: 256 },
     /** More than cores of any machine; each holds a few megabytes. */
@@ -451,7 +453,7 @@ export const limits = {
     /** Addresses are remembered no longer, nor what they sent. */
     addressMs: 10 * 60_000,
     addressesCounted: 65_536,
-    /** Probe IDs told at a time, for the join with resolvers: 60 kB; of more, the same share that dns tells of. */
+    /** Probe IDs told at a time, by an edge or a dns node, for the join of resolvers and clients: 60 kB. */
     idsTold: 1_024,
     tellIdsMs: 10_000,
     /** `ufes-reason` and 503 tell clients to come back after this. */
