@@ -12,7 +12,9 @@ import { fail } from './commands/fail.ts';
 import { force } from './commands/force.ts';
 import { geoip } from './commands/geoip.ts';
 import { history } from './commands/history.ts';
+import { jobs } from './commands/jobs.ts';
 import { plan } from './commands/plan.ts';
+import { probe } from './commands/probe.ts';
 import { rollback } from './commands/rollback.ts';
 import { serviceCommand } from './commands/service.ts';
 import { status } from './commands/status.ts';
@@ -33,9 +35,10 @@ const commands: Record<string, Command> = {
   verdict,
   history,
   rollback,
+  jobs,
   geoip,
   dns,
-  probe: serviceCommand('probe', 'measures'),
+  probe,
   mapper: serviceCommand('mapper', 'decides'),
   edge: serviceCommand('edge', 'forwards, for one PoP (--pop)'),
   controller: serviceCommand('controller', 'programs'),
