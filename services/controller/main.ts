@@ -10,6 +10,7 @@ import { resolve } from 'node:path';
 import { OperatingError } from '@ufes/core/errors.ts';
 import { limits } from '@ufes/core/limits.ts';
 import { ensureInternalCa } from '@ufes/io/internal-ca.ts';
+import { registerJobsApi } from '@ufes/io/queue/jobs-api.ts';
 import type { ServiceMain } from '@ufes/io/service.ts';
 import { createConfigSource } from './config-source.ts';
 import { createDirectorySource } from './directory-source.ts';
@@ -24,6 +25,7 @@ export const main: ServiceMain = (context) => {
   const { clock, log, bus, registry } = context;
   const state = new StateFile(context.state);
   const metrics = createMetrics(registry);
+  registerJobsApi(context.admin, context);
   let reconciler: Reconciler | undefined;
   let objects: { readonly folders: string; readonly source: ObjectSource; readonly status: StatusFiles } | undefined;
   let moving: Promise<void> = Promise.resolve();

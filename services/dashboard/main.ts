@@ -7,6 +7,7 @@ import { formatEndpoint } from '@ufes/io/address.ts';
 import { adminGet, adminRequest } from '@ufes/io/admin-client.ts';
 import { followArtefact } from '@ufes/io/artefact.ts';
 import { listenTcp } from '@ufes/io/http.ts';
+import { registerJobsApi } from '@ufes/io/queue/jobs-api.ts';
 import type { ServiceContext, ServiceMain } from '@ufes/io/service.ts';
 import { dashboardEndpoint } from './address.ts';
 import { buildSite } from './bundle.ts';
@@ -42,7 +43,16 @@ export const main: ServiceMain = (context) => {
       const collector = createCollector({ topology: () => topology, clock, ask, places, hub });
       let notReady: string | undefined = 'starting';
       const metrics = async () => ({ type: registry.contentType, text: await registry.metrics() });
-      const app = createServer({ log, site, collector, hub, ask, metrics, notReady: () => notReady });
+      const app = createServer({
+        log,
+        site,
+        collector,
+        hub,
+        ask,
+        addJobs: (to) => registerJobsApi(to, context, '/api/jobs'),
+        metrics,
+        notReady: () => notReady,
+      });
       stop = async () => {
         await collector.stop();
         await desired.stop();

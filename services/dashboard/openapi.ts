@@ -2,6 +2,9 @@
 import {
   compareAnswerSchema,
   compareStateSchema,
+  jobReportSchema,
+  jobSummarySchema,
+  jobsStateSchema,
   mapChangesSchema,
   missingSchema,
   nodeStatusSchema,
@@ -24,6 +27,18 @@ const problem = json('what is wrong, and what would be right', {
   type: 'object',
   properties: { error: { type: 'string' }, todo: { type: 'string' } },
   required: ['error'],
+});
+
+const order = (summary: string, required: readonly string[]) => ({
+  post: {
+    summary,
+    requestBody: json('what it is about', {
+      type: 'object',
+      properties: Object.fromEntries([...required, 'by'].map((name) => [name, { type: 'string' }])),
+      required,
+    }),
+    responses: { 200: json('done', { type: 'object' }), 400: problem, 403: problem, 404: problem, 503: problem },
+  },
 });
 
 export const openApi = {
@@ -65,6 +80,20 @@ export const openApi = {
         responses: { 200: json('as the mapper keeps them', reference('MapChanges')), 400: problem },
       },
     },
+    '/api/jobs': {
+      get: {
+        summary: 'Background jobs: schedules, what waits and runs, and what failed for good and why',
+        parameters: [
+          parameter('name', 'jobs of this name alone', false),
+          parameter('state', 'waiting, running or dead', false),
+          parameter('limit', 'jobs; default 100', false),
+        ],
+        responses: { 200: json('as the queue has them', reference('JobsState')), 400: problem, 503: problem },
+      },
+    },
+    '/api/jobs/retry': order('Lets a dead job run again', ['name', 'id']),
+    '/api/jobs/drop': order('Forgets a dead job', ['name', 'id']),
+    '/api/jobs/run': order('Adds a job of a scheduled name now', ['name']),
     '/api/status': {
       get: {
         summary: 'The processes: state, memory, time since start',
@@ -92,6 +121,9 @@ export const openApi = {
       CompareAnswer: compareAnswerSchema,
       CompareState: compareStateSchema,
       MapChanges: mapChangesSchema,
+      JobsState: jobsStateSchema,
+      JobReport: jobReportSchema,
+      JobSummary: jobSummarySchema,
       StatusState: statusStateSchema,
       NodeStatus: nodeStatusSchema,
       Missing: missingSchema,

@@ -6,6 +6,8 @@ import { limits } from '@ufes/core/limits.ts';
 import { ManualClock } from '@ufes/io/clock.ts';
 import { type HttpApp, listenTcp } from '@ufes/io/http.ts';
 import { silentLog } from '@ufes/io/log.ts';
+import { registerJobsApi } from '@ufes/io/queue/jobs-api.ts';
+import { type TestContext, testContext } from '@ufes/io/testing.ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { buildSite, type Site } from './bundle.ts';
 import { type Ask, createCollector } from './collect.ts';
@@ -27,11 +29,13 @@ let hub: EventHub;
 let asked: string[];
 let json: Ask['json'];
 let notReady: string | undefined;
+let context: TestContext;
 
 beforeAll(async () => {
   site = await buildSite();
   hub = createEventHub();
   asked = [];
+  context = await testContext({ node: 'dashboard', config });
   const ask: Ask = {
     json: (node, path) => {
       asked.push(`${node}${path}`);
@@ -55,6 +59,7 @@ beforeAll(async () => {
     collector,
     hub,
     ask,
+    addJobs: (to) => registerJobsApi(to, context, '/api/jobs'),
     metrics: async () => ({ type: 'text/plain; version=0.0.4', text: 'up 1\n' }),
     notReady: () => notReady,
   });
@@ -62,6 +67,7 @@ beforeAll(async () => {
 afterAll(async () => {
   hub.close();
   await app.close();
+  await context.dispose();
 });
 const get = (url: string, more: Record<string, string> = {}) => app.inject({ url, headers: { ...headers, ...more } });
 

@@ -4,7 +4,7 @@
  *     request ─▶ Host is this machine's? ─▶ route ─▶ security headers ─▶ answer
  *                     └ no: 421                └ unknown: 404 {code, message}
  */
-import type { ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
 import { type MapChanges, parseMapperHistory } from '@ufes/core/dashboard.ts';
 import { OperatingError } from '@ufes/core/errors.ts';
 import { parseAddress, parsePrefix } from '@ufes/core/ip.ts';
@@ -12,7 +12,7 @@ import { limits } from '@ufes/core/limits.ts';
 import type { Log } from '@ufes/core/ports.ts';
 import { type Evidence, type Explanation, withEvidence } from '@ufes/core/steering/explanation.ts';
 import { systemClock } from '@ufes/io/clock.ts';
-import { createHttp, type HttpApp } from '@ufes/io/http.ts';
+import { createHttp, type HttpApp, type HttpReply } from '@ufes/io/http.ts';
 import { isLoopbackHost } from './address.ts';
 import type { Asset, Site } from './bundle.ts';
 import type { Ask, Collector } from './collect.ts';
@@ -26,6 +26,8 @@ export interface ServerInit {
   readonly collector: Collector;
   readonly hub: EventHub;
   readonly ask: Ask;
+  /** Adds the routes of jobs, /api/jobs. */
+  readonly addJobs: (app: HttpApp) => void;
   /** Undefined: ready; else why not. */
   readonly notReady: () => string | undefined;
   /** Prometheus text and its type. */
@@ -43,18 +45,18 @@ const securityHeaders = {
   'cross-origin-resource-policy': 'same-origin',
 } as const;
 
-const pages = ['/', '/world', '/compare', '/explain', '/changes', '/services'];
+const pages = ['/', '/world', '/compare', '/explain', '/changes', '/services', '/jobs'];
 
 export function createServer(init: ServerInit): HttpApp {
   const { log, collector } = init;
   const app = createHttp(log, { bodyBytes: 1024 });
   app.addHook('onRequest', async (request, reply) => {
     reply.headers(securityHeaders);
-    if (isLoopbackHost(request.headers.host ?? '')) return;
-    return reply.code(421).send({
-      code: 'REQUEST_INVALID',
-      message: 'the dashboard answers to localhost and loopback addresses alone; open http://127.0.0.1:PORT/',
-    });
+    if (!isLoopbackHost(request.headers.host ?? '')) return misdirected(reply);
+    if (request.method === 'GET' || request.method === 'HEAD' || isOwn(request.headers)) return;
+    return reply
+      .code(403)
+      .send({ code: 'REQUEST_INVALID', message: 'orders come from the dashboard’s own pages alone' });
   });
   addSite(app, init.site);
   addEvents(app, init.hub);
@@ -64,6 +66,7 @@ export function createServer(init: ServerInit): HttpApp {
   app.get('/api/status', async (_request, reply) => fresh(reply).send(await collector.status()));
   app.get('/api/explain', async (request, reply) => fresh(reply).send(await explain(init.ask, request.query)));
   app.get('/api/changes', async (request, reply) => fresh(reply).send(await changes(init.ask, request.query)));
+  init.addJobs(app);
   app.get('/openapi.json', async () => openApi);
 
   app.get('/healthz', async () => ({ status: 'ok' }));
@@ -76,6 +79,19 @@ export function createServer(init: ServerInit): HttpApp {
     return reply.type(type).send(text);
   });
   return app;
+}
+
+function misdirected(reply: HttpReply): HttpReply {
+  return reply.code(421).send({
+    code: 'REQUEST_INVALID',
+    message: 'the dashboard answers to localhost and loopback addresses alone; open http://127.0.0.1:PORT/',
+  });
+}
+
+/** Another site's page that sends an order says where it is; what is no browser says nothing. */
+function isOwn({ 'sec-fetch-site': site, origin, host }: IncomingHttpHeaders): boolean {
+  if (origin !== undefined && origin !== `http://${host}`) return false;
+  return site === undefined || site === 'same-origin';
 }
 
 type Reply = { header(name: string, value: string): Reply; send(value: unknown): unknown };

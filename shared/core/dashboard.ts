@@ -11,6 +11,7 @@
  */
 import { type Static, type TSchema, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
+import type { JobReport, JobSummary } from './ports.ts';
 import type { Publication, Reason } from './steering/publication.ts';
 
 const count = (description?: string) => Type.Integer({ minimum: 0, ...(description ? { description } : {}) });
@@ -226,6 +227,37 @@ export const mapChangesSchema = Type.Object({
   missing: Type.Array(missingSchema),
 });
 export type MapChanges = Static<typeof mapChangesSchema>;
+
+const jobStateSchema = Type.Union([Type.Literal('waiting'), Type.Literal('running'), Type.Literal('dead')]);
+export const jobReportSchema = Type.Object({
+  name: Type.String(),
+  id: Type.String(),
+  data: Type.Unknown(),
+  attempt: Type.Integer(),
+  state: jobStateSchema,
+  atMs: Type.Number({ description: 'when it may run, began, or was given up' }),
+  reason: Type.Optional(Type.String({ description: 'why the last attempt failed' })),
+});
+export const jobSummarySchema = Type.Object({
+  name: Type.String(),
+  waiting: Type.Integer(),
+  running: Type.Integer(),
+  dead: Type.Integer(),
+  schedules: Type.Array(Type.Object({ id: Type.String(), everyMs: Type.Number(), nextMs: Type.Number() })),
+  done: Type.Optional(Type.Object({ id: Type.String(), atMs: Type.Number(), tookMs: Type.Number() })),
+});
+
+/** GET /api/jobs, and GET /jobs of a node's socket. */
+export const jobsStateSchema = Type.Object({
+  atMs: Type.Number(),
+  summary: Type.Array(jobSummarySchema),
+  jobs: Type.Array(jobReportSchema, { description: 'newest first' }),
+});
+export interface JobsState {
+  readonly atMs: number;
+  readonly summary: readonly JobSummary[];
+  readonly jobs: readonly JobReport[];
+}
 
 /** GET /api/compare. `compare` absent: the mapper has not answered yet (`missing` says why), or nothing is measured. */
 export const compareAnswerSchema = Type.Object({

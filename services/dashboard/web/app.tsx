@@ -16,6 +16,7 @@ const pages: Readonly<Record<string, { title: string; load: () => Promise<{ Page
   '/explain': { title: 'Explain', load: () => import('./pages/explain.tsx') },
   '/changes': { title: 'Changes', load: () => import('./pages/changes.tsx') },
   '/services': { title: 'Services', load: () => import('./pages/services.tsx') },
+  '/jobs': { title: 'Jobs', load: () => import('./pages/jobs.tsx') },
 };
 
 /** Older than this is not live any more: three events missed. */
