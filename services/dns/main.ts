@@ -26,6 +26,7 @@ import { createLiveFeed } from './live-feed.ts';
 import { registerMetrics, registerPopGauge, registerThreadMetrics } from './metrics.ts';
 import { addOrderRoutes } from './order-routes.ts';
 import { PastThread } from './past-thread.ts';
+import { tellProbeNames } from './probe-names.ts';
 import { QueryLog } from './query-log.ts';
 import { ProbeQueries, RecentAnswers } from './recent.ts';
 import { addReplaceRoutes, takeSockets } from './replace.ts';
@@ -85,6 +86,7 @@ export const main: ServiceMain = (context) => {
     log,
     counters,
   });
+  const probeNames = tellProbeNames(context, probes, () => threads?.gather());
   addReplaceRoutes(context, listeners);
 
   registerMetrics(registry, () => joined([counters, ...(threads?.counters() ?? [])]));
@@ -94,7 +96,8 @@ export const main: ServiceMain = (context) => {
     for (const [pop, { id }] of tables?.desired.pops.entries() ?? []) yield [{ pop: id }, liveState(tables!.live, pop)];
   });
   registerHealthMetrics(registry, feed);
-  const past = new PastThread({ state: context.state, wire: options }, clock);
+  const place = { store: config.store, configFolder: context.configFolder, state: context.state };
+  const past = new PastThread({ place, wire: options }, clock);
   addRoutes({
     admin,
     node: context.node,
@@ -123,11 +126,13 @@ export const main: ServiceMain = (context) => {
       await map.start();
       await feed.settled(Math.min(limits.dns.startMs, config.probes.health.timeoutMs));
       await listeners.start();
+      await probeNames.start();
       open = true;
       tellReady();
       if (context.replaces) await new Promise<void>((resolve) => clock.after(limits.dns.overlapMs, resolve));
     },
     async stop() {
+      await probeNames.stop();
       await listeners.stop();
       await feed.stop();
       await desired.stop();

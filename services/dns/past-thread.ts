@@ -7,11 +7,12 @@ import { type ErrorCode, OperatingError } from '@ufes/core/errors.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Clock } from '@ufes/core/ports.ts';
 import type { Explanation } from '@ufes/core/steering/explanation.ts';
+import type { StorePlace } from '@ufes/io/context.ts';
 import type { ExplainQuestion } from './explain-question.ts';
 import type { WireOptions } from './wire.ts';
 
 export interface PastWorkerInit {
-  readonly state: string;
+  readonly place: StorePlace;
   readonly wire: WireOptions;
 }
 

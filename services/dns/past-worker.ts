@@ -7,9 +7,9 @@ import { silentLog } from '@ufes/io/log.ts';
 import { Past } from './past.ts';
 import type { PastAnswer, PastQuestion, PastWorkerInit } from './past-thread.ts';
 
-const { state, wire } = workerData as PastWorkerInit;
-const store = openStoreOf({ state, clock: systemClock, log: silentLog });
-const past = new Past({ store, state, wire });
+const { place, wire } = workerData as PastWorkerInit;
+const store = openStoreOf(place, { clock: systemClock, log: silentLog });
+const past = new Past({ store, state: place.state, wire });
 const port = parentPort!;
 let last: Promise<void> = Promise.resolve();
 

@@ -1,5 +1,6 @@
 /** What a command is, and the options all of them share. */
 import { resolve } from 'node:path';
+import { parseStoreUrl } from '@ufes/core/config/store-url.ts';
 
 export interface Command {
   readonly usage: string;
@@ -16,6 +17,7 @@ export const exitCodes = { ok: 0, failed: 1, usage: 2, notRunning: 3 } as const;
 export class UsageError extends Error {}
 
 export const stateOption = { state: { type: 'string' } } as const;
+export const storeOption = { store: { type: 'string' } } as const;
 export const jsonOption = { json: { type: 'boolean', default: false } } as const;
 /** How long, why, and who says so (default: the user): kept in the audit log. */
 export const orderOptions = { for: { type: 'string' }, why: { type: 'string' }, by: { type: 'string' } } as const;
@@ -25,6 +27,14 @@ export const logOption = { log: { type: 'string', default: 'warn' } } as const;
 export function givenState(value: string | undefined): string | undefined {
   const given = value ?? process.env['UFES_STATE'];
   return given === undefined ? undefined : resolve(given);
+}
+
+/** --store, else UFES_STORE (a command line is seen by everybody on the machine, and may hold a password), else undefined. */
+export function givenStore(value: string | undefined): string | undefined {
+  const given = value ?? process.env['UFES_STORE'];
+  const problem = given === undefined || given === 'embedded' ? undefined : parseStoreUrl(given);
+  if (typeof problem === 'string') throw new UsageError(`--store: ${problem}`);
+  return given;
 }
 
 export function stateFolder(value: string | undefined): string {

@@ -15,7 +15,7 @@ import { adminGet } from '@ufes/io/admin-client.ts';
 import { followArtefact } from '@ufes/io/artefact.ts';
 import { systemClock } from '@ufes/io/clock.ts';
 import { readConfig } from '@ufes/io/config-file.ts';
-import { closeContext, createContext } from '@ufes/io/context.ts';
+import { checkStore, closeContext, createContext } from '@ufes/io/context.ts';
 import type { ServiceContext } from '@ufes/io/service.ts';
 import { red } from './command.ts';
 import { openWithProgress } from './commands/geoip.ts';
@@ -52,6 +52,9 @@ export async function runTree(init: TreeInit): Promise<number> {
   const { path, config, folder, demo, logLevel } = init;
   const startedMs = systemClock.monotonicMs();
   const state = resolve(folder, config.state);
+  for (const line of await checkStore({ store: config.store, configFolder: folder, state })) {
+    process.stderr.write(`ufes: ${line}\n`);
+  }
   // Compiled once here, with progress, instead of by each process that needs it.
   await openWithProgress(state, config.geoip.city, config.geoip.asn);
   const base = { config, configFolder: folder, configPath: path, state, logLevel };

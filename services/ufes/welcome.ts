@@ -1,6 +1,7 @@
 /** What `ufes up` says once it serves: where everything is, and what to try. */
 import { join } from 'node:path';
 import type { Config } from '@ufes/core/config/schema.ts';
+import { parseStoreUrl, storeName } from '@ufes/core/config/store-url.ts';
 import { bold, dim, stateFolder, table } from './command.ts';
 
 export function welcome(config: Config, state: string, demo: boolean, ms: number): string {
@@ -15,6 +16,8 @@ export function welcome(config: Config, state: string, demo: boolean, ms: number
   }
   const { dashboard } = config.listeners;
   if (dashboard !== undefined) rows.push(['dashboard', `http://${dashboard}`, 'open this in a browser']);
+  const store = config.store === 'embedded' ? undefined : parseStoreUrl(config.store);
+  if (typeof store === 'object') rows.push(['store', storeName(store), '']);
   rows.push(['state', state, 'CA certificate: tls/ca.crt']);
   const head = `\n${bold('ufes')} is up ${dim(`after ${(ms / 1000).toFixed(1)} s`)}\n\n`;
   const addresses = table(rows.map(([what = '', where = '', note = '']) => [`  ${what}`, bold(where), dim(note)]));

@@ -26,6 +26,7 @@ export const errorTable = {
   ARTEFACT_STALE: ['internal', false],
   SECRET_UNREADABLE: ['internal', false],
   STORE_UNAVAILABLE: ['upstream', true],
+  STORE_UNSUITABLE: ['client', false],
   QUEUE_FULL: ['internal', true],
   JOURNAL_FAILED: ['internal', true],
   SEQUENCE_GAP: ['internal', true],

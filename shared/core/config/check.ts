@@ -9,6 +9,7 @@ import { checkServices } from './check-services.ts';
 import { absoluteName, isWithin, zoneOf } from './names.ts';
 import { parsePool } from './pool.ts';
 import type { Config, ConfigProblem } from './schema.ts';
+import { parseStoreUrl } from './store-url.ts';
 import { suggestion, unknownReference } from './suggest.ts';
 import { type CompiledZone, compileZones } from './zones.ts';
 
@@ -16,6 +17,7 @@ import { type CompiledZone, compileZones } from './zones.ts';
 export function checkConfig(config: Config, texts: ReadonlyMap<string, string>): ConfigProblem[] {
   const zones = compileZones(config, texts);
   return [
+    ...checkStore(config),
     ...checkAddresses(config),
     ...checkOrigins(config),
     ...zones.flatMap((zone) => zone.problems),
@@ -25,6 +27,12 @@ export function checkConfig(config: Config, texts: ReadonlyMap<string, string>):
     ...checkProbes(config, zones),
     ...checkKubernetes(config),
   ];
+}
+
+/** The message never repeats it: it may hold a password. */
+function checkStore({ store }: Config): ConfigProblem[] {
+  const found = store === 'embedded' ? undefined : parseStoreUrl(store);
+  return typeof found === 'string' ? [{ path: ['store'], message: found }] : [];
 }
 
 function checkOrigins(config: Config): ConfigProblem[] {

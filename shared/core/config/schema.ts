@@ -289,7 +289,11 @@ export const configSchema = Type.Object(
       default: '.ufes',
       description: 'folder for the store, kept artefacts, keys and sockets; relative to this file',
     }),
-    store: Type.Literal('embedded', { default: 'embedded' }),
+    store: Type.String({
+      default: 'embedded',
+      maxLength: 2_000,
+      description: 'embedded, or the URL of a Redis: docs/redis.md',
+    }),
     listeners: Type.Object(
       {
         dns: Type.Array(endpoint, { default: ['127.0.0.1:5300'], description: 'UDP and TCP' }),

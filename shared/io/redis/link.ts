@@ -121,6 +121,17 @@ export class RedisLink {
     return client;
   }
 
+  /** Of the server's clock. */
+  async timeMs(): Promise<number> {
+    const [seconds, microseconds] = (await this.command('time')) as Buffer[];
+    return Number(seconds) * 1_000 + Number(microseconds) / 1_000;
+  }
+
+  /** Why it cannot be used, when it cannot. */
+  get why(): string {
+    return this.#why;
+  }
+
   /** Undefined while it cannot be reached. */
   async suitability(): Promise<Suitability | undefined> {
     try {
