@@ -42,33 +42,37 @@ export class Around {
     this.#weights.fill(estimation.spatialPrior);
   }
 
-  /** Another metro, from near to far; `share`: what its weight is cut to by a border. */
-  take(known: Residuals, km: number, share: number): void {
-    const weight = share * kernel(km, estimation.spatialKm);
-    for (let pop = 0; pop < this.ms.length; pop++) {
-      if (this.#taken[pop]! < estimation.spatialPlaces) this.#takeFor(pop, known, km, weight);
+  /** What a metro says of each PoP by those near it: for all PoPs the sums of weights, then of residuals, then of slack. */
+  kinOf({ ms, votes, slackMs }: Residuals): Float64Array {
+    const count = ms.length;
+    const sums = new Float64Array(3 * count);
+    for (let pop = 0; pop < count; pop++) {
+      const { pops, weights } = this.#kin[pop]!;
+      for (let i = 0; i < pops.length; i++) {
+        const other = pops[i]!;
+        if (votes[other]! < estimation.metroVotes) continue;
+        sums[pop]! += weights[i]!;
+        sums[count + pop]! += weights[i]! * ms[other]!;
+        sums[2 * count + pop]! += weights[i]! * slackMs[other]!;
+      }
     }
+    return sums;
   }
 
-  #takeFor(pop: number, { ms, votes, slackMs }: Residuals, km: number, weight: number): void {
-    const { pops, weights } = this.#kin[pop]!;
-    let sum = this.ms[pop]!;
-    let own = 0;
-    let slack = 0;
-    for (let i = 0; i < pops.length; i++) {
-      const other = pops[i]!;
-      if (votes[other]! < estimation.metroVotes) continue;
-      const part = weight * weights[i]!;
-      own += part;
-      sum += part * ms[other]!;
-      slack += part * slackMs[other]!;
+  /** Another metro, from near to far, by its `kinOf`; `share`: what its weight is cut to by a border. */
+  take(kin: Float64Array, km: number, share: number): void {
+    const weight = share * kernel(km, estimation.spatialKm);
+    const count = this.ms.length;
+    for (let pop = 0; pop < count; pop++) {
+      const own = weight * kin[pop]!;
+      if (own === 0 || this.#taken[pop]! >= estimation.spatialPlaces) continue;
+      if (this.#taken[pop] === 0) this.#nearestKm[pop] = km;
+      this.#taken[pop]!++;
+      this.ms[pop]! += weight * kin[count + pop]!;
+      this.#weights[pop]! += own;
+      const slack = weight * kin[2 * count + pop]!;
+      if (slack > this.slackMs[pop]!) this.slackMs[pop] = slack;
     }
-    if (own === 0) return;
-    if (this.#taken[pop] === 0) this.#nearestKm[pop] = km;
-    this.#taken[pop]!++;
-    this.ms[pop] = sum;
-    this.#weights[pop]! += own;
-    if (slack > this.slackMs[pop]!) this.slackMs[pop] = slack;
   }
 
   end(): void {

@@ -58,16 +58,76 @@ function pick(values: Numbers, first: number, last: number, at: number): void {
   }
 }
 
-/** Median of the others; `value` is one of a part that is sorted. */
-export function medianWithout(sorted: Numbers, from: number, end: number, value: number): number {
-  let low = from;
-  let high = end;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (sorted[middle]! < value) low = middle + 1;
-    else high = middle;
+/**
+ * The middle of many numbers, of several parts: the one or two middle ones, and those beside them. That is all it takes to
+ * say the median, what it is without one of them, and how far one can move it.
+ *
+ *     five    ·  a  m  b  ·         six    ·  a  m  n  b  ·
+ */
+export class Middles {
+  /** Numbers by part. */
+  readonly counts: Uint32Array;
+  readonly #values: Float32Array;
+
+  constructor(parts: number) {
+    this.counts = new Uint32Array(parts);
+    this.#values = new Float32Array(4 * parts).fill(Number.NaN);
   }
-  const length = end - from - 1;
-  const [a, b] = [from + ((length - 1) >> 1), from + (length >> 1)];
-  return (sorted[a < low ? a : a + 1]! + sorted[b < low ? b : b + 1]!) / 2;
+
+  /** Those of `values[from]` up to, not with, `values[end]`, which are out of order then. */
+  put(part: number, values: Float32Array, from: number, end: number): void {
+    const count = end - from;
+    this.counts[part] = count;
+    if (count === 0) return;
+    const upper = from + (count >> 1);
+    if (count <= shortMax) sortPart(values, from, end);
+    else pick(values, from, end - 1, upper);
+    let [largest, second] = [Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY];
+    for (let i = from; i < upper; i++) {
+      const value = values[i]!;
+      if (value > largest) {
+        second = largest;
+        largest = value;
+      } else if (value > second) second = value;
+    }
+    let least = Number.POSITIVE_INFINITY;
+    for (let i = upper + 1; i < end; i++) if (values[i]! < least) least = values[i]!;
+    const middle = values[upper]!;
+    const at = 4 * part;
+    const isOdd = count % 2 === 1;
+    this.#values[at] = isOdd ? largest : second;
+    this.#values[at + 1] = isOdd ? middle : largest;
+    this.#values[at + 2] = middle;
+    this.#values[at + 3] = least;
+  }
+
+  median(part: number): number {
+    return (this.#values[4 * part + 1]! + this.#values[4 * part + 2]!) / 2;
+  }
+
+  /** Median of the others; `value` is one of at least two. */
+  without(part: number, value: number): number {
+    const at = 4 * part;
+    const [below, lower, upper, above] = [
+      this.#values[at]!,
+      this.#values[at + 1]!,
+      this.#values[at + 2]!,
+      this.#values[at + 3]!,
+    ];
+    if (this.counts[part]! % 2 === 0) return lower >= value ? upper : lower;
+    return ((below >= value ? lower : below) + (lower >= value ? above : lower)) / 2;
+  }
+
+  /** How far the median goes at most when one of them says anything else; infinity below three. */
+  slack(part: number): number {
+    if (this.counts[part]! < 3) return Number.POSITIVE_INFINITY;
+    const at = 4 * part;
+    const values = this.#values;
+    const ms = this.median(part);
+    const isOdd = this.counts[part]! % 2 === 1;
+    // One taken from one side and put on the other shifts both middle ranks by one at most.
+    const low = isOdd ? values[at]! : (values[at]! + values[at + 1]!) / 2;
+    const high = isOdd ? values[at + 3]! : (values[at + 2]! + values[at + 3]!) / 2;
+    return Math.max(ms - low, high - ms);
+  }
 }

@@ -22,13 +22,12 @@ import { widened } from './cell-index.ts';
 import type { Cells, OwnRow } from './cells.ts';
 import { type Estimates, estimation, type Prior } from './estimation.ts';
 import { Tier } from './map.ts';
-import { medianByPicking, medianWithout } from './medians.ts';
+import { type Middles, medianByPicking } from './medians.ts';
+import { NearMetros } from './near-metros.ts';
 import { Basis, Errors } from './prediction-errors.ts';
 import type { Metros } from './spots.ts';
-import { emptyResiduals, type Residuals, Votes } from './votes.ts';
+import { type Residuals, Votes } from './votes.ts';
 
-/** Metros that a metro remembers as its nearest with evidence: not each has some of every PoP. */
-const remembered = 24;
 /** Cells of a metro that vote, evenly picked of more: a median of so many is sure, and the work bounded. */
 const votersMax = 500;
 /** Metros of one update, and cells of each, that predictions are tried on, evenly picked too: a ring of errors holds a thousand. */
@@ -41,6 +40,8 @@ const edgeTimed = 0;
 
 interface Known extends Residuals {
   readonly byAsn: ReadonlyMap<number, Residuals>;
+  /** For the metros around (around.ts). */
+  readonly kin: Float64Array;
 }
 
 /** What is believed of a place by PoP, added to the prior, and what that rests on. */
@@ -75,14 +76,11 @@ export class Tiers {
   readonly #areas: (Area | undefined)[];
   readonly #nothing: Belief;
   #dirty = new Set<number>();
-  /** By metro: its nearest metros with evidence, nearest first; -1: none. */
-  readonly #near: Int32Array;
-  readonly #nearKm: Float32Array;
-  readonly #isKnown: Uint8Array;
-  /** Cosine of a distance beyond the last of its nearest: what is farther need not be measured. */
-  readonly #nearCosine: Float64Array;
+  readonly #near: NearMetros;
+  readonly #isNews: Uint8Array;
   readonly #votes: Votes;
   readonly #around: Around;
+  readonly #scratch: Belief;
 
   constructor(cells: Cells, metros: Metros, popVectors: Vectors, prior: Prior) {
     this.#cells = cells;
@@ -90,16 +88,15 @@ export class Tiers {
     this.#pops = cells.pops;
     this.#prior = prior;
     this.#popVectors = popVectors;
-    this.#near = new Int32Array(metros.count * remembered).fill(-1);
-    this.#nearKm = new Float32Array(metros.count * remembered).fill(Number.POSITIVE_INFINITY);
-    this.#isKnown = new Uint8Array(metros.count);
-    this.#nearCosine = new Float64Array(metros.count).fill(-2);
+    this.#near = new NearMetros(metros);
+    this.#isNews = new Uint8Array(metros.count);
     this.#known = new Array<Known | undefined>(metros.count).fill(undefined);
     this.#areas = new Array<Area | undefined>(metros.count).fill(undefined);
     this.#nothing = createBelief(this.#pops);
     this.#nothing.basis.fill(Basis.prior);
     this.#votes = new Votes(this.#pops);
     this.#around = new Around(popVectors, this.#pops);
+    this.#scratch = createBelief(this.#pops);
   }
 
   /** Says where a new cell is; rows come in order. `votes` false: it belongs to no network, e.g. loopback. */
@@ -166,12 +163,10 @@ export class Tiers {
     this.#dirty = new Set();
     if (changed.size === 0) return changed;
     const told = new Set<number>(changed);
+    this.#isNews.fill(0);
+    for (const metro of changed) this.#isNews[metro] = 1;
     for (let metro = 0; metro < this.#metros.count; metro++) {
-      for (let i = metro * remembered; i < (metro + 1) * remembered && this.#near[i]! >= 0; i++) {
-        if (!changed.has(this.#near[i]!)) continue;
-        told.add(metro);
-        break;
-      }
+      if (this.#near.hasNear(metro, this.#isNews)) told.add(metro);
     }
     for (const metro of told) {
       if (changed.has(metro)) this.#areas[metro] = undefined;
@@ -249,10 +244,10 @@ export class Tiers {
   #keepsArea(metro: number): boolean {
     const held = this.#areas[metro];
     if (held === undefined) return false;
-    const now = this.#fillArea(metro);
+    const now = this.#fill(metro, this.#scratch);
     for (let pop = 0; pop < this.#pops; pop++) {
       if (now.basis[pop] === held.basis[pop] && Math.abs(now.ms[pop]! - held.ms[pop]!) <= tellMs) continue;
-      this.#areas[metro] = now;
+      this.#areas[metro] = { ...copyOf(now), byAsn: new Map() };
       return false;
     }
     return true;
@@ -261,16 +256,15 @@ export class Tiers {
   #areaOf(metro: number): Area {
     let area = this.#areas[metro];
     if (area === undefined) {
-      area = this.#fillArea(metro);
+      area = { ...this.#fill(metro, createBelief(this.#pops)), byAsn: new Map() };
       this.#areas[metro] = area;
     }
     return area;
   }
 
-  #fillArea(metro: number): Area {
+  #fill(metro: number, area: Belief): Belief {
     const around = this.#lookAround(metro);
     const own = this.#known[metro];
-    const area: Area = { ...createBelief(this.#pops), byAsn: new Map() };
     for (let pop = 0; pop < this.#pops; pop++) {
       const votes = own?.votes[pop] ?? 0;
       const isOwn = votes >= estimation.metroVotes;
@@ -290,13 +284,11 @@ export class Tiers {
     const around = this.#around;
     around.clear();
     const country = this.#metros.country[metro]!;
-    for (let i = metro * remembered; i < (metro + 1) * remembered; i++) {
-      const near = this.#near[i]!;
-      if (near < 0) break;
-      if (near === metro) continue;
+    this.#near.forEach(metro, (near, km) => {
+      if (near === metro) return;
       const border = this.#metros.country[near] === country ? 1 : estimation.spatialBorder;
-      around.take(this.#known[near]!, this.#nearKm[i]!, border);
-    }
+      around.take(this.#known[near]!.kin, km, border);
+    });
     around.end();
     return around;
   }
@@ -315,11 +307,10 @@ export class Tiers {
       if (residuals.votes.some((count) => count >= estimation.votes)) byAsn.set(asn, residuals);
     }
     const before = this.#known[metro];
-    const known = { ...all, byAsn };
     if (before === undefined && !all.votes.some((count) => count >= estimation.metroVotes)) return false;
-    if (before !== undefined && !isNews(before, known)) return false;
-    this.#known[metro] = known;
-    if (this.#isKnown[metro] === 0) this.#announce(metro);
+    if (before !== undefined && !isNews(before, all, byAsn)) return false;
+    this.#known[metro] = { ...all, byAsn, kin: this.#around.kinOf(all) };
+    this.#near.announce(metro);
     return true;
   }
 
@@ -362,44 +353,23 @@ export class Tiers {
     const line = this.#line;
     const lines = new Float64Array(votes.cells);
     const turns = 3;
-    let residuals = emptyResiduals(this.#pops);
+    let levels = votes.nothing;
     for (let turn = 0; turn < turns; turn++) {
       for (let cell = 0; cell < votes.cells; cell++) {
-        const own = Math.fround(votes.line(cell, residuals.ms, -1));
+        const own = Math.fround(votes.line(cell, levels, -1));
         line[votes.row[cell]!] = own;
         lines[cell] = own;
       }
       const level = medianByPicking(lines, 0, votes.cells);
       for (let cell = 0; cell < votes.cells; cell++) line[votes.row[cell]!]! -= level;
       votes.spread(line);
-      residuals = turn < turns - 1 ? votes.roughMedians() : votes.medians(1);
+      if (turn < turns - 1) levels = votes.roughMedians();
     }
+    const residuals = votes.medians(1);
     for (let pop = 0; pop < this.#pops; pop++) {
       if (residuals.votes[pop]! < estimation.metroVotes) residuals.ms[pop] = Number.NaN;
     }
     return residuals;
-  }
-
-  /** Makes a metro one of the nearest of those around it. */
-  #announce(metro: number): void {
-    const { vectors, count } = this.#metros;
-    const [x, y, z] = [vectors[3 * metro]!, vectors[3 * metro + 1]!, vectors[3 * metro + 2]!];
-    this.#isKnown[metro] = 1;
-    for (let other = 0; other < count; other++) {
-      const cosine = x * vectors[3 * other]! + y * vectors[3 * other + 1]! + z * vectors[3 * other + 2]!;
-      if (cosine < this.#nearCosine[other]!) continue;
-      const end = (other + 1) * remembered - 1;
-      const km = distanceKm(vectors, other, vectors, metro);
-      if (km >= this.#nearKm[end]!) continue;
-      let at = end;
-      for (; at > other * remembered && this.#nearKm[at - 1]! > km; at--) {
-        this.#near[at] = this.#near[at - 1]!;
-        this.#nearKm[at] = this.#nearKm[at - 1]!;
-      }
-      this.#near[at] = metro;
-      this.#nearKm[at] = km;
-      this.#nearCosine[other] = cosineBeyond(this.#nearKm[end]!);
-    }
   }
 
   /** Predicts the votes of a metro as if each one's cell had not been measured there. */
@@ -407,7 +377,7 @@ export class Tiers {
     const known = this.#known[metro]!;
     const votes = this.#votesOf(this.#rows.get(metro)!);
     const all = this.#spreadOf(votes);
-    const ofAsn = new Map<number, Spread>();
+    const ofAsn = new Map<number, Middles>();
     for (const [asn, cells] of this.#cellsByAsn(votes)) {
       if (known.byAsn.has(asn)) ofAsn.set(asn, this.#spreadOf(votes, cells));
     }
@@ -426,22 +396,21 @@ export class Tiers {
         this.#learnAs(Basis.prior, prior, 0, ms, line);
         const beyond = around.ms[pop]!;
         if (around.basis[pop] !== Basis.prior) this.#learnAs(around.basis[pop]!, prior, beyond, ms, line);
-        const others = votesFor(all, pop) - 1;
+        const others = all.counts[pop]! - 1;
         if (others < estimation.metroVotes) continue;
-        const metroMs = blended(others, otherMedian(all, pop, value), beyond);
+        const metroMs = blended(others, all.without(pop, value), beyond);
         this.#learnAs(Basis.metro, prior, metroMs, ms, line);
-        const others1 = own === undefined ? 0 : votesFor(own, pop) - 1;
+        const others1 = own === undefined ? 0 : own.counts[pop]! - 1;
         if (own === undefined || others1 < estimation.votes) continue;
-        const asnMs = blendedAsn(others1, otherMedian(own, pop, value), metroMs);
+        const asnMs = blendedAsn(others1, own.without(pop, value), metroMs);
         this.#learnAs(Basis.asn, prior, asnMs, ms, line);
       }
     }
   }
 
-  #spreadOf(votes: Votes, cells?: readonly number[]): Spread {
+  #spreadOf(votes: Votes, cells?: readonly number[]): Middles {
     votes.spread(this.#line, cells);
-    votes.sort();
-    return { values: votes.values.slice(0, votes.start.at(-1)), start: votes.start.slice() };
+    return votes.middles();
   }
 
   #learnAs(basis: number, priorMs: number, residualMs: number, ms: number, lineMs: number | undefined): void {
@@ -450,26 +419,25 @@ export class Tiers {
   }
 }
 
-/** Votes by PoP, sorted (votes.ts). */
-interface Spread {
-  readonly values: Float32Array;
-  readonly start: Uint32Array;
-}
-
-function votesFor({ start }: Spread, pop: number): number {
-  return start[pop + 1]! - start[pop]!;
-}
-
-function otherMedian({ values, start }: Spread, pop: number, value: number): number {
-  return medianWithout(values, start[pop]!, start[pop + 1]!, Math.fround(value));
-}
-
 function createBelief(pops: number): Belief {
-  return { ms: new Float64Array(pops), basis: new Uint8Array(pops), slackMs: new Float64Array(pops) };
+  const buffer = new ArrayBuffer(17 * pops);
+  return {
+    ms: new Float64Array(buffer, 0, pops),
+    slackMs: new Float64Array(buffer, 8 * pops, pops),
+    basis: new Uint8Array(buffer, 16 * pops, pops),
+  };
+}
+
+function copyOf({ ms, slackMs, basis }: Belief): Belief {
+  const copy = createBelief(ms.length);
+  copy.ms.set(ms);
+  copy.slackMs.set(slackMs);
+  copy.basis.set(basis);
+  return copy;
 }
 
 function withAsn(area: Belief, own: Residuals): Belief {
-  const belief = { ms: area.ms.slice(), basis: area.basis.slice(), slackMs: area.slackMs.slice() };
+  const belief = copyOf(area);
   for (let pop = 0; pop < own.ms.length; pop++) {
     const votes = own.votes[pop]!;
     if (votes < estimation.votes) continue;
@@ -481,11 +449,6 @@ function withAsn(area: Belief, own: Residuals): Belief {
   return belief;
 }
 
-/** A cosine that is surely below that of the distance, rounding and all. */
-function cosineBeyond(km: number): number {
-  return km === Number.POSITIVE_INFINITY ? -2 : Math.cos(km / 6_371) - 1e-6;
-}
-
 function blendedAsn(votes: number, ms: number, metroMs: number): number {
   return (votes * ms + estimation.asnShrinkage * metroMs) / (votes + estimation.asnShrinkage);
 }
@@ -494,9 +457,9 @@ function blended(votes: number, ms: number, aroundMs: number): number {
   return (votes * ms + estimation.metroShrinkage * aroundMs) / (votes + estimation.metroShrinkage);
 }
 
-function isNews(before: Known, after: Known): boolean {
-  if (differ(before, after, estimation.metroVotes) || before.byAsn.size !== after.byAsn.size) return true;
-  for (const [asn, residuals] of after.byAsn) {
+function isNews(before: Known, after: Residuals, byAsn: Known['byAsn']): boolean {
+  if (differ(before, after, estimation.metroVotes) || before.byAsn.size !== byAsn.size) return true;
+  for (const [asn, residuals] of byAsn) {
     const old = before.byAsn.get(asn);
     if (old === undefined || differ(old, residuals, estimation.votes)) return true;
   }

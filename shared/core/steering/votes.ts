@@ -9,7 +9,7 @@
  */
 import { widened } from './cell-index.ts';
 import { shrunkMedian } from './estimation.ts';
-import { medianByPicking, medianOfPart, sortPart } from './medians.ts';
+import { Middles, medianByPicking } from './medians.ts';
 
 export interface Residuals {
   /** By PoP; NaN where too few voted. */
@@ -20,7 +20,12 @@ export interface Residuals {
 }
 
 export function emptyResiduals(pops: number): Residuals {
-  return { ms: new Float32Array(pops), votes: new Uint16Array(pops), slackMs: new Float32Array(pops) };
+  const buffer = new ArrayBuffer(10 * pops);
+  return {
+    ms: new Float32Array(buffer, 0, pops),
+    slackMs: new Float32Array(buffer, 4 * pops, pops),
+    votes: new Uint16Array(buffer, 8 * pops, pops),
+  };
 }
 
 export class Votes {
@@ -37,10 +42,15 @@ export class Votes {
   readonly start: Uint32Array;
   readonly #next: Uint32Array;
   readonly #differences = new Float64Array(256);
+  /** By PoP; no residuals at all, and those of `roughMedians`. */
+  readonly nothing: Float32Array;
+  readonly #rough: Float32Array;
 
   constructor(pops: number) {
     this.start = new Uint32Array(pops + 1);
     this.#next = new Uint32Array(pops + 1);
+    this.nothing = new Float32Array(pops);
+    this.#rough = new Float32Array(pops);
   }
 
   clear(): void {
@@ -106,45 +116,36 @@ export class Votes {
     }
   }
 
-  /** Sorts what was spread, PoP by PoP. */
-  sort(): void {
-    for (let pop = 0; pop + 1 < this.start.length; pop++) sortPart(this.values, this.start[pop]!, this.start[pop + 1]!);
-  }
-
-  /** Medians alone, of what was spread, which is out of order then. */
-  roughMedians(): Residuals {
-    const pops = this.start.length - 1;
-    const residuals = emptyResiduals(pops);
-    for (let pop = 0; pop < pops; pop++) {
-      const [from, end] = [this.start[pop]!, this.start[pop + 1]!];
-      residuals.ms[pop] = end > from ? medianByPicking(this.values, from, end) : Number.NaN;
+  /** What is in the middle of what was spread, which is out of order then. */
+  middles(): Middles {
+    const middles = new Middles(this.start.length - 1);
+    for (let pop = 0; pop + 1 < this.start.length; pop++) {
+      middles.put(pop, this.values, this.start[pop]!, this.start[pop + 1]!);
     }
-    return residuals;
+    return middles;
   }
 
-  /** Medians by PoP of what was spread, NaN where fewer than `least` voted. */
+  /** Medians alone, of what was spread, which is out of order then; valid until the next call. */
+  roughMedians(): Float32Array {
+    for (let pop = 0; pop + 1 < this.start.length; pop++) {
+      const [from, end] = [this.start[pop]!, this.start[pop + 1]!];
+      this.#rough[pop] = end > from ? medianByPicking(this.values, from, end) : Number.NaN;
+    }
+    return this.#rough;
+  }
+
+  /** Medians by PoP of what was spread, which is out of order then; NaN where fewer than `least` voted. */
   medians(least: number): Residuals {
     const pops = this.start.length - 1;
     const residuals = emptyResiduals(pops);
+    const middles = this.middles();
     for (let pop = 0; pop < pops; pop++) {
-      const [from, end] = [this.start[pop]!, this.start[pop + 1]!];
-      residuals.votes[pop] = end - from;
-      const isKnown = end > from && end - from >= least;
-      residuals.ms[pop] = isKnown ? medianOfPart(this.values, from, end) : Number.NaN;
-      residuals.slackMs[pop] = isKnown ? slackOf(this.values, from, end) : Number.NaN;
+      const count = middles.counts[pop]!;
+      const isKnown = count > 0 && count >= least;
+      residuals.votes[pop] = count;
+      residuals.ms[pop] = isKnown ? middles.median(pop) : Number.NaN;
+      residuals.slackMs[pop] = isKnown ? middles.slack(pop) : Number.NaN;
     }
     return residuals;
   }
-}
-
-/** How far the median of a part that is sorted goes when one of them says anything else. Infinity below three. */
-function slackOf(sorted: Float32Array, from: number, end: number): number {
-  const length = end - from;
-  if (length < 3) return Number.POSITIVE_INFINITY;
-  const [below, above] = [from + ((length - 1) >> 1), from + (length >> 1)];
-  const ms = (sorted[below]! + sorted[above]!) / 2;
-  // One vote taken from one side and put on the other shifts both middle ranks by one at most.
-  const lowMs = below === above ? sorted[below - 1]! : (sorted[below - 1]! + sorted[below]!) / 2;
-  const highMs = below === above ? sorted[above + 1]! : (sorted[above]! + sorted[above + 1]!) / 2;
-  return Math.max(ms - lowMs, highMs - ms);
 }
