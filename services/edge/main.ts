@@ -11,6 +11,7 @@ import { decodeDesired } from '@ufes/core/desired.ts';
 import { describeError } from '@ufes/core/errors.ts';
 import { healthHost } from '@ufes/core/health.ts';
 import { limits } from '@ufes/core/limits.ts';
+import { TrustedProxies } from '@ufes/core/proxies.ts';
 import { emptyRouteTable } from '@ufes/core/routing/route-table.ts';
 import { followArtefact } from '@ufes/io/artefact.ts';
 import { createPopVantage } from '@ufes/io/health/pop-checker.ts';
@@ -139,7 +140,8 @@ export const main: ServiceMain = (context) => {
       const ca = await ensureInternalCa(state);
       // Made anew at each start, and good for as long as the CA: a node must not fail its health checks by running long.
       const defaultPair = checked(await ca.issue([healthHost], 3_650), healthHost);
-      plane = createNodePlane({ pop, clock, rng, log, registry, health: config.probes.health, defaultPair });
+      const trust = { by: config.pops[pop]?.proxy, proxies: new TrustedProxies(config.trustedProxies) };
+      plane = createNodePlane({ pop, trust, clock, rng, log, registry, health: config.probes.health, defaultPair });
       plane.onListening(tellReady);
       await plane.start();
       await keeper.load();

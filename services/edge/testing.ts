@@ -16,6 +16,7 @@ import { join } from 'node:path';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import type { DesiredHost, DesiredOrigin, DesiredPath, DesiredState } from '@ufes/core/desired.ts';
 import { healthHost } from '@ufes/core/health.ts';
+import { TrustedProxies } from '@ufes/core/proxies.ts';
 import { systemClock } from '@ufes/io/clock.ts';
 import { ensureInternalCa, type InternalCa } from '@ufes/io/internal-ca.ts';
 import { silentLog } from '@ufes/io/log.ts';
@@ -77,6 +78,9 @@ export interface EdgeInit {
   readonly origins?: Readonly<Record<string, DesiredOrigin['endpoints']>>;
   readonly hosts?: readonly DesiredHost[];
   readonly healthPath?: string;
+  /** At the start alone. */
+  readonly proxy?: 'v2' | 'x-forwarded-for';
+  readonly trustedProxies?: readonly string[];
 }
 
 export interface TestEdge {
@@ -101,6 +105,7 @@ export async function startEdge(init: EdgeInit): Promise<TestEdge> {
   const registry = new Registry();
   const plane = createNodePlane({
     pop: 'lon',
+    trust: { by: init.proxy, proxies: new TrustedProxies(init.trustedProxies) },
     clock: systemClock,
     rng: systemRng,
     log: silentLog,

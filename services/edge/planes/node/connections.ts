@@ -14,6 +14,7 @@ import { createServer as createTls, type TLSSocket } from 'node:tls';
 import { limits } from '@ufes/core/limits.ts';
 import type { Clock, Log, Rng } from '@ufes/core/ports.ts';
 import { type Reason, reasons } from '@ufes/core/routing/reasons.ts';
+import { clientAddress as proxiedAddress } from '@ufes/io/proxy-protocol.ts';
 import type { HandshakeTime, KeyPair } from '../../data-plane.ts';
 import { type ClientConnection, clientAddress, type Exchange } from './exchange.ts';
 import { Http1Exchange } from './exchange-h1.ts';
@@ -194,7 +195,8 @@ export function createConnections(options: ConnectionsOptions): Connections {
     handshake?: HandshakeTime,
   ): void {
     const secure = socket !== accepted.socket;
-    const connection = new Connection(socket, secure, certificate, tlsMs, handshake);
+    const address = clientAddress(proxiedAddress(accepted.socket));
+    const connection = new Connection(socket, address, secure, certificate, tlsMs, handshake);
     if (handshake !== undefined) options.onHandshake(handshake);
     connections.set(socket, connection);
     if (accepted.listener.sockets.has(accepted.socket)) accepted.listener.sockets.set(accepted.socket, connection);
@@ -260,13 +262,14 @@ class Connection implements ClientConnection {
 
   constructor(
     socket: Socket,
+    address: string,
     secure: boolean,
     certificate: string,
     tlsMs: number,
     handshake: HandshakeTime | undefined,
   ) {
     this.#socket = socket;
-    this.address = clientAddress(socket.remoteAddress);
+    this.address = address;
     this.secure = secure;
     this.certificate = certificate;
     this.tlsMs = tlsMs;

@@ -13,6 +13,7 @@ import { type Authority, normaliseTarget, parseAuthority } from '@ufes/core/rout
 import type { Reason } from '@ufes/core/routing/reasons.ts';
 import { match, matchHost, type Route, type RouteTable } from '@ufes/core/routing/route-table.ts';
 import type { SeenProbe } from '../../data-plane.ts';
+import { clientOf, type ProxyTrust } from './clients.ts';
 import type { Upgrade } from './connections.ts';
 import type { Exchange } from './exchange.ts';
 import { Forward } from './forward.ts';
@@ -32,6 +33,7 @@ export interface InForce {
 
 export interface HandlerOptions {
   readonly pop: string;
+  readonly trust: ProxyTrust;
   readonly clock: Clock;
   readonly origins: Origins;
   readonly recorder: Recorder;
@@ -55,6 +57,8 @@ interface Admitted {
 /** One request: what is known of it, for its answer and its record. */
 interface Transaction {
   readonly exchange: Exchange;
+  /** Address, behind trusted proxies. */
+  readonly client: string;
   readonly timing: Timing;
   requestId: string;
   host: string;
@@ -77,7 +81,17 @@ export function createHandler(options: HandlerOptions): Handler {
     connection.inFlight++;
     options.count(1);
     const timing = { tlsMs, queueMs: 0, originMs: 0, totalMs: 0 };
-    const transaction: Transaction = { exchange, timing, requestId: '', host: '', path: '', status: 0, reason: '' };
+    const client = clientOf(exchange, options.trust);
+    const transaction: Transaction = {
+      exchange,
+      client,
+      timing,
+      requestId: '',
+      host: '',
+      path: '',
+      status: 0,
+      reason: '',
+    };
     exchange.onClose = () => over(transaction);
     const admitted = admit(exchange);
     if (typeof admitted === 'string') {
@@ -86,17 +100,17 @@ export function createHandler(options: HandlerOptions): Handler {
     }
     transaction.host = admitted.host;
     transaction.path = admitted.path;
-    const chosen = choose(exchange, admitted);
+    const chosen = choose(transaction, admitted);
     if (typeof chosen === 'string') answer(transaction, refusal(chosen));
     else if ('status' in chosen) answer(transaction, chosen);
     else carry(transaction, admitted, chosen, upgrade);
   }
 
   /** An answer of ours, a reason for a refusal, or the route to take. */
-  function choose(exchange: Exchange, { host, path, query }: Admitted): LocalAnswer | Reason | Route {
+  function choose({ exchange, client }: Transaction, { host, path, query }: Admitted): LocalAnswer | Reason | Route {
     const { table, book, httpsPort } = options.inForce();
     const { connection } = exchange;
-    const { secure, certificate, address } = connection;
+    const { secure, certificate } = connection;
     if (host === healthHost) return path === '/readyz' ? readiness(options.unready()) : 'no-path';
     if (secure && book.choose(host).name !== certificate) return 'misdirected';
     const probe = probeId(host, table.probeZone, pop);
@@ -105,8 +119,14 @@ export function createHandler(options: HandlerOptions): Handler {
       if (connection.probe !== probe) {
         connection.probe = probe;
         // A browser may ask for other names of the same certificate on a connection that it has.
-        const handshake = connection.requests === 1 ? connection.handshake : undefined;
-        options.onProbe({ id: probe, client: address, atMs: clock.nowMs(), handshake });
+        // And the handshake of a proxy says nothing of the clients behind it.
+        const isOwn = connection.requests === 1 && client === connection.address;
+        options.onProbe({
+          id: probe,
+          client,
+          atMs: clock.nowMs(),
+          handshake: isOwn ? connection.handshake : undefined,
+        });
       }
       return probeAnswer();
     }
@@ -188,13 +208,14 @@ export function createHandler(options: HandlerOptions): Handler {
   function over(transaction: Transaction): void {
     if (ended.has(transaction)) return;
     ended.add(transaction);
-    const { exchange, forward, tunnel, timing, requestId, host, path, origin, reason } = transaction;
+    const { exchange, client, forward, tunnel, timing, requestId, host, path, origin, reason } = transaction;
     exchange.connection.inFlight--;
     options.count(-1);
     const status = transaction.status || forward?.status || tunnel?.status || 499;
     const endpoint = (forward ?? tunnel)?.endpoint?.name;
     recorder.record({
       exchange,
+      client,
       status,
       timing,
       reason: forward?.cut ? 'cut' : reason,

@@ -9,7 +9,10 @@ import { limits } from '@ufes/core/limits.ts';
 import type { Clock, Log } from '@ufes/core/ports.ts';
 import { formatEndpoint } from '@ufes/io/address.ts';
 import { listenError } from '@ufes/io/http.ts';
+import { rateLimited } from '@ufes/io/log.ts';
+import { type HeaderOptions, readProxyHeader } from '@ufes/io/proxy-protocol.ts';
 import type { ListenAddress, ListenerStats } from '../../data-plane.ts';
+import type { ProxyTrust } from './clients.ts';
 import type { ClientConnection } from './exchange.ts';
 
 export interface Listener {
@@ -24,6 +27,7 @@ export interface Listener {
 export interface ListenersOptions {
   readonly clock: Clock;
   readonly log: Log;
+  readonly trust: ProxyTrust;
   readonly accept: (listener: Listener, socket: Socket) => void;
   readonly changed: () => void;
 }
@@ -36,7 +40,14 @@ export interface Listeners {
   drain(): Promise<void>;
 }
 
-export function createListeners({ clock, log, accept, changed }: ListenersOptions): Listeners {
+export function createListeners({ clock, log, trust, accept, changed }: ListenersOptions): Listeners {
+  const limit = rateLimited(10_000, () => clock.monotonicMs());
+  const reading: HeaderOptions = {
+    believes: (peer) => trust.proxies.has(peer),
+    clock,
+    onRefused: (peer, why) =>
+      limit(why, (suppressed) => log.warn({ peer, why, suppressed }, 'connection refused: PROXY protocol')),
+  };
   const open = new Map<string, Listener>();
   const closing = new Set<Listener>();
   let cancelRetry: (() => void) | undefined;
@@ -51,7 +62,8 @@ export function createListeners({ clock, log, accept, changed }: ListenersOption
       sockets.set(socket, undefined);
       socket.on('error', () => {}); // 'close' follows
       socket.on('close', () => sockets.delete(socket));
-      accept(listener, socket);
+      if (trust.by === 'v2') readProxyHeader(socket, reading, () => accept(listener, socket));
+      else accept(listener, socket);
     });
     server.on('listening', () => settle(listener, 'listening'));
     server.on('error', (error) => settle(listener, 'failed', describeError(listenError(error, at, 'TCP'))));

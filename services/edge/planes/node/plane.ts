@@ -6,6 +6,7 @@ import type { Reason } from '@ufes/core/routing/reasons.ts';
 import { emptyRouteTable } from '@ufes/core/routing/route-table.ts';
 import type { Registry } from '@ufes/io/metrics.ts';
 import type { DataPlane, KeyPair, SeenProbe } from '../../data-plane.ts';
+import type { ProxyTrust } from './clients.ts';
 import { createConnections } from './connections.ts';
 import { createHandler, type InForce } from './handle.ts';
 import { createListeners } from './listeners.ts';
@@ -15,6 +16,7 @@ import { CertificateBook } from './tls.ts';
 
 export interface NodePlaneOptions {
   readonly pop: string;
+  readonly trust: ProxyTrust;
   readonly clock: Clock;
   readonly rng: Rng;
   readonly log: Log;
@@ -45,6 +47,7 @@ export function createNodePlane(options: NodePlaneOptions): DataPlane {
   const origins = createOrigins(options);
   const handle = createHandler({
     pop: options.pop,
+    trust: options.trust,
     clock,
     origins,
     recorder,
@@ -71,7 +74,13 @@ export function createNodePlane(options: NodePlaneOptions): DataPlane {
     onHandshake: (handshake) => recorder.handshake(handshake),
     onRefused: (reason) => recorder.refusedByParser(reason),
   });
-  const listeners = createListeners({ clock, log, accept: connections.accept, changed: () => onListening() });
+  const listeners = createListeners({
+    clock,
+    log,
+    trust: options.trust,
+    accept: connections.accept,
+    changed: () => onListening(),
+  });
 
   async function drain(): Promise<void> {
     stopping = true;

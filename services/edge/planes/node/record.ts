@@ -9,6 +9,8 @@ import { phases, type Timing } from './timing.ts';
 
 export interface Outcome {
   readonly exchange: Exchange;
+  /** Address, behind trusted proxies. */
+  readonly client: string;
   readonly status: number;
   readonly timing: Timing;
   /** Code of reasons.ts when the edge refused; `cut` when an answer was cut; '' else. */
@@ -69,7 +71,7 @@ export function createRecorder(registry: Registry, log: Log, inFlight: () => num
     },
     record(outcome) {
       requests++;
-      count(clients, outcome.exchange.connection.address);
+      count(clients, outcome.client);
       const { exchange, status, timing, reason } = outcome;
       answers.inc({ class: `${Math.floor(status / 100)}xx`, http: exchange.httpVersion, reason });
       for (const phase of phases) {
@@ -105,7 +107,6 @@ function accessLine(outcome: Outcome): object {
     ...rest
   } = outcome;
   return {
-    client: connection.address,
     method: exchange.method,
     http: exchange.httpVersion,
     secure: connection.secure,
