@@ -3,6 +3,7 @@ import type { DnsAnswer, DnsAnswers } from '@ufes/core/dashboard.ts';
 import type { ClientChoice, ClientSubnet } from '@ufes/core/dns/ecs.ts';
 import { type Address, type Family, formatAddress, formatPrefix, prefixOf } from '@ufes/core/ip.ts';
 import { limits } from '@ufes/core/limits.ts';
+import { SeenIds, type ToldByDns } from '@ufes/core/seen.ts';
 
 const size = limits.dns.recentAnswers;
 
@@ -83,6 +84,8 @@ export interface ProbeQuery {
 
 /** ID → resolver. The oldest entries go first; an ID asked again keeps its place and its first resolver. */
 export class ProbeQueries implements ProbeSink {
+  /** Since they were told last (probe-names.ts). */
+  readonly untold = new SeenIds<ToldByDns>();
   readonly #byName = new Map<string, ProbeQuery>();
 
   addProbe(id: string, pop: string, atMs: number, peer: Address, choice: ClientChoice, subnet: ClientSubnet): void {
@@ -98,8 +101,13 @@ export class ProbeQueries implements ProbeSink {
       if (oldest !== undefined) this.#byName.delete(oldest);
     }
     const resolver = peer.family === 4 ? formatAddress(peer) : formatPrefix(prefixOf(peer, 64));
-    const prefix = length < 0 ? {} : { subnet: formatPrefix(prefixOf(client, length)) };
-    this.#byName.set(key, { id, pop, atMs, resolver, ...prefix });
+    const subnet = length < 0 ? undefined : formatPrefix(prefixOf(client, length));
+    this.#byName.set(key, { id, pop, atMs, resolver, ...(subnet !== undefined && { subnet }) });
+    this.untold.add(id, (before = []) =>
+      before.length >= limits.dns.resolversOfId || before.some(([known]) => known === resolver)
+        ? undefined
+        : [...before, subnet === undefined ? [resolver] : [resolver, subnet]],
+    );
   }
 
   /** Asked first at or after `sinceMs`. */

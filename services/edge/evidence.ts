@@ -13,7 +13,7 @@ import { cellOf, formatPrefix, parseAddress, prefixOf } from '@ufes/core/ip.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Component, StreamRecord } from '@ufes/core/ports.ts';
 import { type SampleRecord, shardOf } from '@ufes/core/samples.ts';
-import { seenKey, type ToldByEdge, told } from '@ufes/core/seen.ts';
+import { SeenIds, seenKey, type ToldByEdge } from '@ufes/core/seen.ts';
 import { rateLimited } from '@ufes/io/log.ts';
 import { Counter } from '@ufes/io/metrics.ts';
 import type { ServiceContext } from '@ufes/io/service.ts';
@@ -34,7 +34,7 @@ export class ProbeEvidence implements Component {
   readonly #counts: Counter<'outcome'>;
   readonly #warn: ReturnType<typeof rateLimited>;
   #waiting: SampleRecord[] = [];
-  #seen = new Map<string, ToldByEdge>();
+  readonly #seen = new SeenIds<ToldByEdge>();
   #byAddress = new Map<string, number>();
   #countedFromMs = 0;
   #toldAtMs = 0;
@@ -70,7 +70,7 @@ export class ProbeEvidence implements Component {
 
   /** What was told last or is about to be: ID → prefix and round trip. */
   seen(): ReadonlyMap<string, ToldByEdge> {
-    return this.#seen;
+    return this.#seen.ids;
   }
 
   /** Takes what came since, sends and tells what is due. Never rejects; resolves when a round that began after the call is done. */
@@ -95,9 +95,8 @@ export class ProbeEvidence implements Component {
     const prefix = formatPrefix(cellOf(address));
     const outcome = this.#judge(handshake, formatPrefix(prefixOf(address, address.family === 4 ? 32 : 64)), atMs);
     this.#counts.inc({ outcome });
-    if (this.#seen.size < limits.edge.probesTaken) {
-      this.#seen.set(id, outcome === 'sample' ? [prefix, Math.round(10 * handshake!.rttMs) / 10] : [prefix]);
-    }
+    const rttMs = outcome === 'sample' ? Math.round(10 * handshake!.rttMs) / 10 : undefined;
+    this.#seen.add(id, (before) => before ?? (rttMs === undefined ? [prefix] : [prefix, rttMs]));
     if (outcome !== 'sample') return;
     if (this.#waiting.length >= limits.edge.evidenceWaiting) {
       this.#waiting.shift();
@@ -172,12 +171,9 @@ export class ProbeEvidence implements Component {
   async #tell(): Promise<void> {
     const { store, clock } = this.#parts;
     const nowMs = clock.nowMs();
-    const seen = this.#seen;
-    if (seen.size > 0) {
-      const value = told(seen, limits.edge.idsTold, nowMs);
-      await store.live.put([{ key: `${seenKey.edge}${this.#pop}`, value, ttlMs: 3 * limits.edge.tellIdsMs }]);
-    }
     this.#toldAtMs = nowMs;
-    for (const id of seen.keys()) this.#seen.delete(id);
+    if (this.#seen.ids.size === 0) return;
+    const value = this.#seen.take(nowMs);
+    await store.live.put([{ key: `${seenKey.edge}${this.#pop}`, value, ttlMs: 3 * limits.edge.tellIdsMs }]);
   }
 }

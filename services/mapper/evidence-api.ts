@@ -4,11 +4,12 @@
  *     GET /evidence?client=IP[&service=NAME]   Evidence: estimates by PoP, with costs when a service is named
  *     GET /compare[?service=NAME]              CompareState (core/dashboard.ts)
  *     GET /prefixes?limit=N                    MapperPrefixes
+ *     GET /population?resolver=IP              which clients use a resolver: PopulationOf (core/populations.ts)
  *     GET /state                               prefixes, samples, lag, builds, what was set aside
  */
 import type { CompareState, MapperPrefixes } from '@ufes/core/dashboard.ts';
 import { describeError, OperatingError } from '@ufes/core/errors.ts';
-import { parseAddress } from '@ufes/core/ip.ts';
+import { formatAddress, formatPrefix, parseAddress, prefixOf } from '@ufes/core/ip.ts';
 import { limits } from '@ufes/core/limits.ts';
 import { formatVersion } from '@ufes/core/version.ts';
 import type { ServiceContext } from '@ufes/io/service.ts';
@@ -18,6 +19,7 @@ import type { Folder } from './fold.ts';
 import type { Forecasts } from './forecasts.ts';
 import { guardsOf } from './guards.ts';
 import { evidenceOf, groupIndexOf, serviceOf, tenth } from './model.ts';
+import type { PopulationKeeper } from './populations.ts';
 import { doubtsOf } from './quarantine.ts';
 
 /** Filled in while the mapper starts. */
@@ -25,6 +27,7 @@ export interface Running {
   folder?: Folder;
   builder?: Builder;
   forecasts?: Forecasts;
+  populations?: PopulationKeeper;
 }
 
 type Query = Readonly<Record<string, string | undefined>>;
@@ -68,6 +71,18 @@ export function registerEvidenceApi({ admin, clock }: ServiceContext, running: R
       );
     }
     return prefixesOf(currentOf(running), limit);
+  });
+
+  admin.get('/population', ({ query }) => {
+    const { resolver: text = '' } = query as Query;
+    const address = parseAddress(text);
+    if (address === undefined) {
+      throw new OperatingError('REQUEST_INVALID', `resolver: ${text || 'missing'} is no IP address`);
+    }
+    const resolver = address.family === 4 ? formatAddress(address) : formatPrefix(prefixOf(address, 64));
+    const population = running.populations?.populations.of(resolver);
+    if (population === undefined) throw new OperatingError('NOT_FOUND', `nobody was seen to use ${resolver}`);
+    return { resolver, ...population };
   });
 
   admin.get('/state', () => stateOf(running));
@@ -119,6 +134,7 @@ async function stateOf(running: Running) {
     sketchBytesHeld: folder?.table.bytesHeld ?? 0,
     samplesFolded: folder?.samplesFolded ?? 0,
     quarantined: folder?.quarantined ?? 0,
+    resolvers: running.populations?.populations.resolvers ?? 0,
     shardsHeld: folder?.shardsHeld() ?? 0,
     lag,
     lastBuildMs: tenth(builder?.lastBuildMs ?? 0),

@@ -153,6 +153,17 @@ export const limits = {
     loadPerMille: 20,
   },
   mapper: {
+    /** Resolver and client of a probe ID wait so long for each other: a TTL, a slow page, and what dns and edges tell late. */
+    joinMs: 10 * 60_000,
+    /** Told at full rate by 30 PoPs for as long: 200 bytes each. */
+    joinIds: 200_000,
+    /** Resolvers whose clients are known; the one not heard of for longest goes. */
+    resolvers: 20_000,
+    /** Prefixes of a resolver; one that has more serves everybody. */
+    clientsOfResolver: 64,
+    /** A resolver that nobody was seen to use for a week is forgotten. */
+    populationMs: 7 * 86_400_000,
+    populationLeaseMs: 30_000,
     /** From changed evidence to the build: a burst of beacons makes one map. */
     debounceMs: 120,
     /** Between builds, and as a multiple of the last one's duration: a constant trickle costs a fifth of a core. */
@@ -162,6 +173,16 @@ export const limits = {
     estimatesMs: 15_000,
     /** Time alone moves estimates (decay, the last quarter of an hour): everything is looked at again. */
     wholeMs: 60_000,
+    /** A job sees that maps can be built, so that operators hear of it when they cannot. */
+    buildJobMs: 5 * 60_000,
+    /** The current hour's roll-up is taken anew; hours are kept for a month, one is some 20 kB of countries and PoPs. */
+    rollupJobMs: 10 * 60_000,
+    rollupKeptMs: 31 * 86_400_000,
+    rollupBytes: 32 << 20,
+    /** Prefixes summed up between two turns of the event loop. */
+    rollupStride: 2_000,
+    /** Pairs of country and PoP in an hour; those with most samples. */
+    rollupPairs: 1_000,
     /** While a PoP is over its hard limit, maps are built this often at least. */
     overloadMs: 5_000,
     /** Cells whose requests are counted; further ones are not. */

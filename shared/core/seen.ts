@@ -23,15 +23,38 @@ export type ToldByEdge = readonly [prefix: string, rttMs?: number];
 
 export const seenKey = { dns: 'seen/dns/', edge: 'seen/edge/' } as const;
 
-/** At most `most` of them; halves the share until they fit. */
-export function told<T>(seen: ReadonlyMap<string, T>, most: number, atMs: number): Told<T> {
-  let share = 1;
-  let ids = [...seen];
-  while (ids.length > most) {
-    share /= 2;
-    ids = ids.filter(([id]) => hashOf(id) < share);
+/** What was seen since the last take; of more IDs than `most` half of them, again and again. */
+export class SeenIds<T> {
+  readonly #most: number;
+  #share = 1;
+  #ids = new Map<string, T>();
+
+  constructor(most: number = limits.edge.idsTold) {
+    this.#most = most;
   }
-  return { atMs, share, ids: Object.fromEntries(ids) };
+
+  get ids(): ReadonlyMap<string, T> {
+    return this.#ids;
+  }
+
+  /** `merge`: of what an ID has already, if any; undefined leaves it. */
+  add(id: string, merge: (before: T | undefined) => T | undefined): void {
+    if (this.#share < 1 && hashOf(id) >= this.#share) return;
+    const value = merge(this.#ids.get(id));
+    if (value === undefined) return;
+    this.#ids.set(id, value);
+    while (this.#ids.size > this.#most) {
+      this.#share /= 2;
+      for (const one of this.#ids.keys()) if (hashOf(one) >= this.#share) this.#ids.delete(one);
+    }
+  }
+
+  take(atMs: number): Told<T> {
+    const taken = { atMs, share: this.#share, ids: Object.fromEntries(this.#ids) };
+    this.#share = 1;
+    this.#ids = new Map();
+    return taken;
+  }
 }
 
 /** FNV-1a, as a number in [0, 1). */
