@@ -187,8 +187,38 @@ describe('the API', () => {
     expect(references.length).toBeGreaterThan(2);
     for (const [, name] of references) expect(document.components.schemas[name!]).toBeDefined();
     for (const path of Object.keys(document.paths)) {
-      if (path !== '/api/events') expect((await get(path)).statusCode).not.toBe(404);
+      if (path === '/api/events') continue;
+      const isOrder = document.paths[path].post !== undefined;
+      const answer = isOrder ? await app.inject({ method: 'POST', url: path, headers, payload: {} }) : await get(path);
+      expect(answer.statusCode).not.toBe(404);
     }
+  });
+
+  test('jobs are shown as the queue has them, and orders of its own pages carried out', async () => {
+    const { jobs } = context.queue;
+    expect((await get('/api/jobs')).json()).toMatchObject({ summary: [], jobs: [] });
+    await jobs.schedule('rollup', 'hours', 3_600_000, null);
+    await jobs.add('build', 'one', { cause: 'test' });
+    const { summary, jobs: listed } = (await get('/api/jobs?state=waiting&limit=5')).json();
+    expect(summary).toMatchObject([
+      { name: 'build', waiting: 1 },
+      { name: 'rollup', schedules: [{ id: 'hours' }] },
+    ]);
+    expect(listed).toMatchObject([{ name: 'build', id: 'one', state: 'waiting', data: { cause: 'test' } }]);
+    expect((await get('/api/jobs?limit=0')).json().message).toMatch(/^limit: a whole number/);
+    expect((await get('/api/jobs?state=lost')).json().message).toMatch(/^state: /);
+
+    const order = (path: string, payload: object, more: Record<string, string> = {}) =>
+      app.inject({ method: 'POST', url: `/api/jobs/${path}`, headers: { ...headers, ...more }, payload });
+    expect((await order('retry', { name: 'build', id: 'one' })).statusCode).toBe(404);
+    expect((await order('run', { name: 'build' })).json().message).toContain('there are: rollup');
+    for (const foreign of [{ 'sec-fetch-site': 'cross-site' }, { origin: 'http://www.shop.example' }]) {
+      expect((await order('run', { name: 'rollup' }, foreign)).statusCode).toBe(403);
+    }
+    const own = { 'sec-fetch-site': 'same-origin', origin: 'http://127.0.0.1:8090' };
+    expect((await order('run', { name: 'rollup', by: 'ops' }, own)).statusCode).toBe(200);
+    expect(await jobs.list({ name: 'rollup', limit: 5 })).toMatchObject([{ id: expect.stringMatching(/^by hand /) }]);
+    expect(await context.store.audit.list(1)).toMatchObject([{ actor: 'ops', action: 'jobs run' }]);
   });
 
   test('says whether it serves', async () => {

@@ -23,7 +23,7 @@ import { compareVersions, type Version } from '@ufes/core/version.ts';
 import type { Geoip } from '@ufes/geoip/geoip.ts';
 import { type ArtefactFollower, followArtefact } from '@ufes/io/artefact.ts';
 import type { ServiceContext } from '@ufes/io/service.ts';
-import { beginBuild, type Known, tellOverloads } from './begin.ts';
+import { beginBuild, type Known, tellPops } from './begin.ts';
 import { stepDegraded } from './degraded.ts';
 import type { EvidenceTable } from './evidence.ts';
 import { feedCell } from './feed.ts';
@@ -90,7 +90,8 @@ export class Builder implements Component {
   #stops: (() => void)[] = [];
   #running: Promise<void> | undefined;
   #isStopped = true;
-  #failed = false;
+  /** Why the last build failed. */
+  failure: string | undefined;
   /** One publication at a time: each is judged beside what the one before put into service. */
   #lock: Promise<unknown> = Promise.resolve();
 
@@ -116,7 +117,7 @@ export class Builder implements Component {
 
   /** After the evidence was loaded. Resolves when the first map is built, if there is a desired state to build it for. */
   async start(): Promise<void> {
-    const { clock } = this.#context;
+    const { clock, bus } = this.#context;
     this.#isStopped = false;
     await this.publisher.start();
     await this.#traffic.start();
@@ -124,6 +125,7 @@ export class Builder implements Component {
     // The map in service has the estimates; a restart alone is no news.
     if (this.inService !== undefined) this.#publishedAtMs = clock.monotonicMs();
     this.#stops = [
+      bus.on('build', () => this.#schedule()),
       clock.every(limits.mapper.wholeMs, () => this.#schedule()),
       clock.every(limits.mapper.overloadMs, () => {
         if (this.current !== undefined && this.publisher.overloads(this.current.desired).size > 0) this.#schedule();
@@ -145,6 +147,11 @@ export class Builder implements Component {
     await this.#context.store.leases.release(this.#lease).catch((thrown: unknown) => {
       this.#context.log.debug({ error: describeError(thrown) }, 'the lease stays until it expires');
     });
+  }
+
+  /** Maps are published here, by the lease. */
+  get publishes(): boolean {
+    return this.#lease !== undefined;
   }
 
   evidenceChanged(prefixes: ReadonlySet<string>): void {
@@ -219,7 +226,7 @@ export class Builder implements Component {
       }
       this.#feed(this.current, nowMs);
       this.#traffic.apply(this.current, nowMs);
-      tellOverloads(this.publisher.overloads(this.current.desired), this.current, nowMs);
+      tellPops(this.publisher.pops(this.current.desired), this.current.desired, this.current, this.inService, nowMs);
       if (stepDegraded(this.#degradations, this.current, nowMs) || whole) await this.#tellDegraded();
       stepGuards(this.known.availability, this.publisher.doubted(), this.current, nowMs);
       const map = this.current.build.build(nowMs, whole);
@@ -230,10 +237,11 @@ export class Builder implements Component {
         this.#lock = done.catch(() => {});
         await done;
       }
-      this.#failed = false;
+      this.failure = undefined;
     } catch (thrown) {
-      if (!this.#failed) log.error({ error: describeError(thrown) }, 'no map built; the one in service stays');
-      this.#failed = true;
+      const error = describeError(thrown);
+      if (this.failure === undefined) log.error({ error }, 'no map built; the one in service stays');
+      this.failure = error;
       this.#cancelTimer?.();
       this.#cancelTimer = undefined;
       this.#schedule(limits.store.pollMs);

@@ -1,8 +1,9 @@
 /** The mapper: folds samples into evidence, and evidence into the steering map. Wiring only. */
 
 import type { Component } from '@ufes/core/ports.ts';
-import { openGeoip } from '@ufes/geoip/geoip.ts';
+import { type Geoip, openGeoip } from '@ufes/geoip/geoip.ts';
 import { watchGeoip } from '@ufes/geoip/watch.ts';
+import { registerJobsApi } from '@ufes/io/queue/jobs-api.ts';
 import type { ServiceContext, ServiceMain } from '@ufes/io/service.ts';
 import { Builder } from './builder.ts';
 import { type Running, registerEvidenceApi } from './evidence-api.ts';
@@ -10,7 +11,9 @@ import { Folder } from './fold.ts';
 import { registerForecastApi } from './forecast-api.ts';
 import { Forecasts } from './forecasts.ts';
 import { registerHistoryApi } from './history-api.ts';
+import { mapperJobs, registerRollupApi } from './jobs.ts';
 import { mapperMetrics, registerGauges } from './metrics.ts';
+import { PopulationKeeper } from './populations.ts';
 import { currentFloors } from './quarantine.ts';
 
 export const main: ServiceMain = (context) => {
@@ -19,6 +22,8 @@ export const main: ServiceMain = (context) => {
   registerEvidenceApi(context, running);
   registerHistoryApi(context, running);
   registerForecastApi(context, running);
+  registerJobsApi(context.admin, context);
+  registerRollupApi(context);
   const metrics = mapperMetrics(context.registry);
 
   return {
@@ -47,9 +52,22 @@ export const main: ServiceMain = (context) => {
       running.forecasts = forecasts;
       await forecasts.start();
       components.push(forecasts);
-      const watch = watchGeoip(choice, context.clock, (edition) => builder.geoipSwapped(edition), geoip);
+      let newest = geoip;
+      const populations = new PopulationKeeper(context, (client) => newest.asn(client));
+      running.populations = populations;
+      await populations.start();
+      components.push(populations);
+      const swapped = (edition: Geoip) => {
+        newest = edition;
+        builder.geoipSwapped(edition);
+      };
+      const watch = watchGeoip(choice, context.clock, swapped, geoip);
       await watch.start();
       components.push(watch);
+      for (const job of mapperJobs(context, builder, folder.table)) {
+        await job.start();
+        components.push(job);
+      }
       context.ready(true);
     },
     stop: async () => {

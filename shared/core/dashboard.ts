@@ -228,6 +228,36 @@ export const mapChangesSchema = Type.Object({
 });
 export type MapChanges = Static<typeof mapChangesSchema>;
 
+export const rollupHourSchema = Type.Object({
+  hourMs: ms('when the hour began'),
+  atMs: ms('when it was last taken'),
+  paths: Type.Array(
+    Type.Object({
+      service: Type.String(),
+      path: comparePathSchema,
+      users: count('prefixes, one vote each'),
+      measured: count('of them, those of whom the leg was measured'),
+      meanMs: ms('modelled response time'),
+      p50Ms: ms('modelled response time'),
+      p95Ms: ms('modelled response time'),
+    }),
+  ),
+  pairs: Type.Array(
+    Type.Object({
+      country: Type.Optional(Type.String({ description: 'ISO 3166-1 alpha-2; absent: not known' })),
+      pop: Type.String(),
+      samples: count('ever, not decayed: the difference of two hours is what came between'),
+      p50Ms: ms('round trip, as it counts now'),
+      p95Ms: ms('round trip, as it counts now'),
+    }),
+  ),
+});
+/** GET /rollup of the mapper, and /api/trend: oldest first. */
+export const rollupSchema = Type.Object({ hours: Type.Array(rollupHourSchema) });
+export type RollupHour = Static<typeof rollupHourSchema>;
+export type RollupPath = RollupHour['paths'][number];
+export type RollupPair = RollupHour['pairs'][number];
+
 const jobStateSchema = Type.Union([Type.Literal('waiting'), Type.Literal('running'), Type.Literal('dead')]);
 export const jobReportSchema = Type.Object({
   name: Type.String(),
@@ -310,4 +340,5 @@ export const parseDnsState = parser('/state of dns', dnsStateSchema);
 export const parseDnsAnswers = parser('/answers of dns', dnsAnswersSchema);
 export const parseMapperPrefixes = parser('/prefixes of mapper', mapperPrefixesSchema);
 export const parseMapperHistory = parser('/history of mapper', mapperHistorySchema);
+export const parseRollup = parser('/rollup of mapper', rollupSchema);
 export const parseCompareState = parser('/compare of mapper', compareStateSchema);

@@ -213,8 +213,8 @@ export const limits = {
     roomShare: 0.985,
     /** And by those that must be: the last of it covers what demand grows by until the next telling of it. */
     exemptRoomShare: 0.99,
-    /** Who was sent to a PoP is there, and counted in its load, after a TTL and a report of it. */
-    arrivalMs: 75_000,
+    /** Who was sent to a PoP is there after a TTL, and counted in its load after this. */
+    tellMs: 15_000,
     /** Of the cost of a cell, by raw samples. */
     worseMs: 25,
     /** Of what would move: where more than this is worse, the rest is not to be trusted either. */

@@ -33,7 +33,7 @@ export interface Log {
 
 /**
  * Wake-ups between processes of one tree: "something new under this topic". Only a hint: a reader also polls, so a lost
- * wake-up costs time, never correctness. Topics: `artefact/KIND`, `live`, `samples`, `jobs`.
+ * wake-up costs time, never correctness. Topics: `artefact/KIND`, `live`, `samples`, `jobs`, `build`.
  */
 export interface Bus {
   wake(topic: string): void;
