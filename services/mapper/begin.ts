@@ -2,12 +2,15 @@
  * What a build is given when it is begun. The builder, predictions and the simulator begin theirs by this, so that what is
  * predicted is the map that would be built.
  */
+import type { DesiredService, DesiredState } from '@ufes/core/desired.ts';
+import { limits } from '@ufes/core/limits.ts';
 import type { Availability } from '@ufes/core/steering/availability.ts';
 import type { Base } from '@ufes/core/steering/base.ts';
 import { SteeringBuild } from '@ufes/core/steering/build.ts';
 import type { Degradations } from '@ufes/core/steering/degraded.ts';
 import type { PopNow } from '@ufes/core/steering/judge.ts';
 import type { SteeringMap } from '@ufes/core/steering/map.ts';
+import { defaultRoom } from '@ufes/core/steering/room.ts';
 import { applyDegraded } from './degraded.ts';
 import type { EvidenceTable } from './evidence.ts';
 import { type Fed, feedAll } from './feed.ts';
@@ -48,9 +51,24 @@ export function tellRequests(traffic: Traffic, { build }: Pick<Fed, 'build'>, no
   traffic.forEach(nowMs, (family, hi, lo, perSecond) => build.sharing.setRequests(family, hi, lo, perSecond));
 }
 
-/** `overloads`: requests a second by id. */
-export function tellOverloads(overloads: ReadonlyMap<string, number>, { build, plan }: Fed, nowMs: number): void {
-  build.sharing.overloaded(new Map([...overloads].map(([id, load]) => [plan.pops.indexOf(id), load])), nowMs);
+/** What PoPs are now. */
+export function tellPops(
+  pops: ReadonlyMap<string, PopNow>,
+  { services, room }: Pick<DesiredState, 'services' | 'room'>,
+  { build, plan }: Fed,
+  inService: SteeringMap | undefined,
+  nowMs: number,
+): void {
+  build.sharing.setClosed(new Set([...pops].flatMap(([id, { isOpen }]) => (isOpen ? [] : [id]))));
+  const overloads = overloadsOf(pops, (room ?? defaultRoom).hard);
+  const told = new Map([...overloads].map(([id, load]) => [plan.pops.indexOf(id), load]));
+  if (inService === undefined) return;
+  build.sharing.overloaded(told, inService, followMsOf(services) + limits.dns.feedbackMs, nowMs);
+}
+
+/** Until clients have followed what changed, milliseconds. */
+export function followMsOf(services: readonly Pick<DesiredService, 'ttlSecondsMax'>[]): number {
+  return services.reduce((most, { ttlSecondsMax }) => Math.max(most, 1_000 * ttlSecondsMax), 0);
 }
 
 /** PoPs (ids) over their hard limit, and what they carry, requests a second. */

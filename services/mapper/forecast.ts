@@ -16,7 +16,7 @@ import { changesOf, type PlanChange } from '@ufes/core/steering/plan-changes.ts'
 import type { PlanClients, PlanSide, PlanState } from '@ufes/core/steering/plan-input.ts';
 import { defaultRoom } from '@ufes/core/steering/room.ts';
 import { countryText } from '@ufes/geoip/geoip.ts';
-import { beginBuild, type Known, overloadsOf, tellOverloads } from './begin.ts';
+import { beginBuild, followMsOf, type Known, tellPops } from './begin.ts';
 import type { EvidenceTable } from './evidence.ts';
 import type { Fed } from './feed.ts';
 import { distancePrior } from './ground.ts';
@@ -114,8 +114,7 @@ export function trial(input: ForecastInput, proposal: Proposal): { next: Fed; ma
   // Bases that it makes are its own.
   const on = { ...fed, bases: new Map(fed.build.input.bases) };
   const { fed: next } = beginBuild(plan, on, known, inService, nowMs);
-  const { hard } = desired.room ?? defaultRoom;
-  tellOverloads(overloadsOf(popsThen(input, proposal), hard), next, nowMs);
+  tellPops(popsThen(input, proposal), desired, next, inService, nowMs);
   return { next, map: next.build.build(nowMs, true) };
 }
 
@@ -153,8 +152,9 @@ function judge(input: ForecastInput, proposal: Proposal, { plan, build }: Fed, a
   const { hard } = proposal.desired.room ?? defaultRoom;
   const costs = costsOf(plan);
   const pops = popsThen(input, proposal);
-  const demand = demandOf(build.sharing.requests, nowMs);
-  const { reasons, moved } = new Judge().judge({ before, after, nowMs, pops, hard, costs, ...demand });
+  const followMs = followMsOf(proposal.desired.services);
+  const demand = demandOf(build.sharing, nowMs);
+  const { reasons, moved } = new Judge().judge({ before, after, nowMs, pops, hard, costs, followMs, ...demand });
   return moved.wanted === 0 && reasons.length === 0 ? undefined : { reasons, moved };
 }
 

@@ -11,6 +11,7 @@ import { distanceKm, type GroupPlan, vectorsOf } from '@ufes/core/steering/base.
 import type { Prior } from '@ufes/core/steering/estimation.ts';
 import { geoKey } from '@ufes/core/steering/prepare.ts';
 import { defaultRoom } from '@ufes/core/steering/room.ts';
+import { rulingPlanOf } from '@ufes/core/steering/rules.ts';
 
 /** A backbone is engineered: less detour and no access line, so less than clients see over the same distance. */
 const backboneShare = 0.6;
@@ -33,12 +34,14 @@ export function planOf(desired: Wanted, prior: Prior): MapPlan {
     pops.map(({ longitude }) => longitude),
   );
   const groups = new Map<string, GroupPlan>();
+  const byGroup = Map.groupBy(desired.services, (service) => groupKey(service, desired.pops));
   for (const service of desired.services) {
     const key = groupKey(service, desired.pops);
     // The first service of a group in the desired state gives the order where nothing is known of a client.
     if (service.candidates.length === 0 || groups.has(key)) continue;
     const group = groupOf(key, service, desired, pops, prior);
-    groups.set(key, group);
+    const ruling = service.policy === 'geo' ? undefined : rulingPlanOf(byGroup.get(key)!, desired.pops);
+    groups.set(key, { ...group, ...(ruling && { ruling }) });
     // The control arm's: the same candidates by distance alone. It shares its base, so it costs next to nothing.
     const geo = geoKey(key);
     if (!groups.has(geo)) groups.set(geo, { ...group, key: geo, policy: 'geo' });

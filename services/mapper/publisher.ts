@@ -15,17 +15,17 @@ import { describeError, OperatingError } from '@ufes/core/errors.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Component } from '@ufes/core/ports.ts';
 import { type SteeringBuild, sameRankings } from '@ufes/core/steering/build.ts';
-import { type GroupCosts, Judge, type JudgeInput, type Judgement } from '@ufes/core/steering/judge.ts';
+import { type GroupCosts, Judge, type JudgeInput, type Judgement, type PopNow } from '@ufes/core/steering/judge.ts';
 import type { RolledBack, SteeringMap } from '@ufes/core/steering/map.ts';
 import { encodeMap } from '@ufes/core/steering/map-bytes.ts';
 import type { Publication, Reason } from '@ufes/core/steering/publication.ts';
-import type { Requests } from '@ufes/core/steering/requests.ts';
 import { defaultRoom } from '@ufes/core/steering/room.ts';
+import type { Sharing } from '@ufes/core/steering/sharing.ts';
 import { formatVersion, parseVersion, type Version } from '@ufes/core/version.ts';
 import { publishArtefact } from '@ufes/io/artefact.ts';
 import { type History, keepPublication, openHistory } from '@ufes/io/history.ts';
 import type { ServiceContext } from '@ufes/io/service.ts';
-import { overloadsOf } from './begin.ts';
+import { followMsOf, overloadsOf } from './begin.ts';
 import { Conditions } from './conditions.ts';
 import { Effects } from './effects.ts';
 import type { MapperMetrics } from './metrics.ts';
@@ -118,7 +118,12 @@ export class Publisher implements Component {
     return published;
   }
 
-  /** PoPs over their hard limit, as last told. */
+  /** PoPs by id, as last told. */
+  pops(desired: DesiredState): Map<string, PopNow> {
+    return this.#conditions.pops(desired);
+  }
+
+  /** Those over their hard limit. */
   overloads(desired: DesiredState): Map<string, number> {
     return overloadsOf(this.#conditions.pops(desired), (desired.room ?? defaultRoom).hard);
   }
@@ -145,8 +150,9 @@ export class Publisher implements Component {
       pops: this.#conditions.pops(desired),
       hard: (desired.room ?? defaultRoom).hard,
       costs: costsOf(plan),
+      followMs: followMsOf(desired.services),
       ...(guardOf && { guardOf }),
-      ...demandOf(build.sharing.requests, nowMs),
+      ...demandOf(build.sharing, nowMs),
       raw: (cells, wanted) => this.#raw.lookup(cells, wanted, sources, nowMs - limits.publish.rawMs),
       rolledBack: before.rolledBack,
       isReleased: this.#conditions.isReleased(),
@@ -303,10 +309,12 @@ export function withRoom(
 }
 
 /** What cells ask for, as the build takes it, where edges count it. */
-export function demandOf(requests: Requests, nowMs: number): Pick<JudgeInput, 'demandOf' | 'totalDemand'> {
+export function demandOf(sharing: Sharing, nowMs: number): Pick<JudgeInput, 'demandOf' | 'freeOf' | 'totalDemand'> {
+  const { requests } = sharing;
   if (requests.count === 0) return {};
   return {
     demandOf: (family, hi, lo) => requests.rate(family, hi, lo, nowMs),
+    freeOf: (family, hi, lo, key) => sharing.freeOf(family, hi, lo, key),
     totalDemand: requests.demand(nowMs).reduce((sum, one) => sum + one, 0),
   };
 }

@@ -4,6 +4,7 @@ import { limits } from '@ufes/core/limits.ts';
 import { LiveState, liveState } from '@ufes/core/live.ts';
 import { Judge, type PopNow } from '@ufes/core/steering/judge.ts';
 import { defaultRoom } from '@ufes/core/steering/room.ts';
+import { followMsOf } from '@ufes/mapper/begin.ts';
 import { guardLookup } from '@ufes/mapper/guards.ts';
 import { costsOf, demandOf, withRoom } from '@ufes/mapper/publisher.ts';
 import { RawRing } from '@ufes/mapper/raw.ts';
@@ -45,8 +46,9 @@ export function judging(): Judging {
         pops: new Map(pops),
         hard: (desired.room ?? defaultRoom).hard,
         costs: costsOf(fed.plan),
+        followMs: followMsOf(desired.services),
         guardOf: guardLookup(fed),
-        ...demandOf(fed.build.sharing.requests, nowMs),
+        ...demandOf(fed.build.sharing, nowMs),
         raw: (cells, wanted) => raw.lookup(cells, wanted, sources, nowMs - limits.publish.rawMs),
       });
       for (const { guard } of reasons) self.held[guard] = (self.held[guard] ?? 0) + 1;

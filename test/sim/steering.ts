@@ -9,7 +9,7 @@
  */
 
 import { type DesiredPop, type DesiredService, type DesiredState, groupKey } from '@ufes/core/desired.ts';
-import { createLive, type LiveView, liveBuffer } from '@ufes/core/live.ts';
+import { createLive, LiveState, type LiveView, liveBuffer, liveState } from '@ufes/core/live.ts';
 import type { Rng } from '@ufes/core/ports.ts';
 import type { SampleRecord } from '@ufes/core/samples.ts';
 import { Availability } from '@ufes/core/steering/availability.ts';
@@ -21,9 +21,8 @@ import type { Evidence } from '@ufes/core/steering/explanation.ts';
 import type { PopNow } from '@ufes/core/steering/judge.ts';
 import { findInterval, noPop, type SteeringMap } from '@ufes/core/steering/map.ts';
 import { geoKey, type PreparedService, prepareService } from '@ufes/core/steering/prepare.ts';
-import { defaultRoom } from '@ufes/core/steering/room.ts';
 import { type PlannedPop, planTargets } from '@ufes/core/steering/targets.ts';
-import { beginBuild, type Known, type On, overloadsOf, tellOverloads, tellRequests } from '@ufes/mapper/begin.ts';
+import { beginBuild, type Known, type On, tellPops, tellRequests } from '@ufes/mapper/begin.ts';
 import { noteEdgeTimed, stepDegraded } from '@ufes/mapper/degraded.ts';
 import { EvidenceTable } from '@ufes/mapper/evidence.ts';
 import { type Fed, feedCell, sketchSamples } from '@ufes/mapper/feed.ts';
@@ -174,7 +173,7 @@ export class Steering {
     }
     this.#changed.clear();
     tellRequests(this.traffic, this.#fed, nowMs);
-    tellOverloads(overloadsOf(this.#popsNow(), (this.desired.room ?? defaultRoom).hard), this.#fed, nowMs);
+    tellPops(this.#popsNow(), this.desired, this.#fed, this.inService, nowMs);
     stepDegraded(this.degradations, this.#fed, nowMs);
     stepGuards(this.availability, this.doubted, this.#fed, nowMs);
     const built = this.#fed.build.build(nowMs, whole);
@@ -189,7 +188,9 @@ export class Steering {
     return new Map(
       this.desired.pops.map(({ id, requestsPerSecond: capacity }, pop): [string, PopNow] => {
         const load = loads?.[pop];
-        return [id, { isOpen: true, capacity, ...(load !== undefined && { requestsPerSecond: load }) }];
+        const state = liveState(this.live, pop);
+        const isOpen = state !== LiveState.down && state !== LiveState.draining;
+        return [id, { isOpen, capacity, ...(load !== undefined && { requestsPerSecond: load }) }];
       }),
     );
   }

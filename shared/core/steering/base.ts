@@ -9,6 +9,7 @@ import type { PopLimits } from './capacity.ts';
 import type { Prior } from './estimation.ts';
 import type { IntervalIndex } from './map.ts';
 import { Rows } from './rows.ts';
+import type { RulingPlan } from './rules.ts';
 
 /** Sorted first addresses, the first of them 0, each with a place; negative: none. geoip's intervals are such. */
 export interface PlaceRanges {
@@ -35,6 +36,8 @@ export interface GroupPlan {
   readonly defaultOrder: readonly number[];
   /** Requests a second by place, beside what all cells ask for; absent: there is room for everybody. */
   readonly limits?: PopLimits;
+  /** What its names have of rules; absent: rankings decide for all. */
+  readonly ruling?: RulingPlan;
 }
 
 /**

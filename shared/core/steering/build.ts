@@ -19,6 +19,7 @@ import { overlay } from './overlay.ts';
 import { PlaceRankings } from './places.ts';
 import { type CellCosts, createCosts, RankStates } from './rank.ts';
 import { Rows } from './rows.ts';
+import { Rules } from './rules.ts';
 import { Sharing } from './sharing.ts';
 import { Tiers } from './tiers.ts';
 
@@ -60,6 +61,7 @@ interface Group {
   readonly costs: CellCosts;
   /** What is changed of all that so that PoPs have room. */
   readonly fitted: Fitted;
+  readonly rules: Rules | undefined;
   readonly slow: SlowVotes;
 }
 
@@ -97,10 +99,11 @@ export class SteeringBuild {
         states: new RankStates(plan.pops.length),
         costs: createCosts(plan.pops.length),
         fitted: new Fitted(),
+        rules: rulesOf(input, plan, base),
         slow: new SlowVotes(),
       };
     });
-    this.sharing = new Sharing(cells, this.tiers, input.ground, input.popVectors, this.#groups);
+    this.sharing = new Sharing(cells, this.tiers, input, this.#groups);
   }
 
   /** PoPs that are degraded (degraded.ts), by number, and by how much. Everything is looked at again. */
@@ -393,6 +396,11 @@ function baseOf({ ground, popVectors, prior, bases }: BuildInput, plan: GroupPla
   const base = bases.get(key) ?? buildBase(ground, ground.places, popVectors, plan, prior);
   bases.set(key, base);
   return base;
+}
+
+function rulesOf({ pops }: BuildInput, { ruling, key, pops: numbers }: GroupPlan, base: Base): Rules | undefined {
+  const ids = numbers.map((pop) => pops[pop]!);
+  return ruling && new Rules(ruling, key, ids, base);
 }
 
 function placesOf({ ground, popVectors }: BuildInput, plan: GroupPlan, base: Base, tiers: Tiers): PlaceRankings {

@@ -45,13 +45,13 @@ export const fitting = {
   keepMs: 10 * 60_000,
   /** The same while second choices alone do not fit: perhaps there is no room for all of them. */
   secondMs: 30_000,
-  /** Who goes to a PoP over its hard limit asks for so many times its average at most, and for so long. */
+  /** Who goes to a PoP over its hard limit is taken to ask for more than in the mean from so many times that on. */
+  surgeLeast: 1.03,
+  /** And for so many times at most, and for so long. */
   surgeMax: 4,
   /** It is taken to ask for that much more than it does: what grows goes on growing until those who were sent on are gone. */
   surgeGrowth: 1.1,
   surgeMs: 30 * 60_000,
-  /** What left it is still counted there for a TTL and a feedback: until then it is not asked again how much that is. */
-  surgeAgainMs: 90_000,
 };
 
 /** Sums of floats. */

@@ -104,12 +104,14 @@ describe('a build', () => {
   test('sends on who goes to a PoP that carries more than it can take, as much as that is, and back after a while', () => {
     const build = world([1000, 100, 1000]);
     ask(build, 6);
-    expect(at(build.build(nowMs, true), lon)).toBe(10);
+    const map = build.build(nowMs, true);
+    expect(at(map, lon)).toBe(10);
+    build.sharing.overloaded(new Map([[lon, 120]]), map, 90_000, nowMs - 75_000);
     // Told 120, which is twice the average, and grows: 7 of 13 a second each fit.
-    build.sharing.overloaded(new Map([[lon, 120]]), nowMs + 15_000);
+    build.sharing.overloaded(new Map([[lon, 120]]), map, 90_000, nowMs + 15_000);
     expect(at(build.build(nowMs + 15_000), lon)).toBe(7);
     // Those who left are still counted there for a while.
-    build.sharing.overloaded(new Map([[lon, 110]]), nowMs + 30_000);
+    build.sharing.overloaded(new Map([[lon, 110]]), map, 90_000, nowMs + 30_000);
     expect(at(build.build(nowMs + 30_000), lon)).toBe(7);
     expect(at(build.build(nowMs + 40 * 60_000), lon)).toBe(10);
   });

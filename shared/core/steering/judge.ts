@@ -59,12 +59,16 @@ export interface JudgeInput {
   readonly costs?: ReadonlyMap<string, GroupCosts>;
   /** Of a cell; absent or undefined: by the samples in the maps. */
   readonly demandOf?: (family: 4 | 6, hi: number, lo: number) => number | undefined;
+  /** The share of it that goes by the rankings of a group (its key), 0 to 1; absent: all. */
+  readonly freeOf?: (family: 4 | 6, hi: number, lo: number, key: string) => number;
   /** Of all cells, also of those that the maps do not list; absent: these are all. */
   readonly totalDemand?: number;
   /** Looks raw samples of some cells (1 in `wanted`) up. */
   readonly raw?: (cells: JudgedCells, wanted: Uint8Array) => RawLookup;
   /** What keeps a PoP (id) from being first for a cell. */
   readonly guardOf?: (family: Family, hi: number, lo: number, key: string, pop: string) => PopGuard | undefined;
+  /** Until clients have followed what changes, milliseconds: the longest TTL. */
+  readonly followMs: number;
   /** What an operator rolled back to, until they release it. */
   readonly rolledBack?: { readonly version: string; readonly untilMs: number } | undefined;
   /** An operator let pass what is held, but for PoPs over their hard limit. */
@@ -144,7 +148,7 @@ export class Judge {
       const map = rolled === undefined || !isSameFrame(before, after) ? after : undefined;
       return { map, reasons: rolled ? [rolled] : [], moved: nothing, loads: [], went: [], worse: 0 };
     }
-    const scene = new Scene(input, compared, this.#onTheWay(nowMs));
+    const scene = new Scene(input, compared, this.#onTheWay(input));
     const moves = scene.moves(
       (unit) => this.#waiting.has(nameOf(unit, cells)),
       (pop) => nowMs - (this.#leftAtMs.get(pop) ?? Number.NEGATIVE_INFINITY) < limits.publish.backMs,
@@ -176,8 +180,8 @@ export class Judge {
   }
 
   /** By PoP (id): of what was sent there, what is not in its load yet. Answers expire one after another. */
-  #onTheWay(nowMs: number): Map<string, number> {
-    const arrivalMs = limits.publish.arrivalMs;
+  #onTheWay({ nowMs, followMs }: JudgeInput): Map<string, number> {
+    const arrivalMs = followMs + limits.publish.tellMs;
     this.#sent = this.#sent.filter(({ atMs }) => nowMs - atMs < arrivalMs);
     const coming = new Map<string, number>();
     for (const { atMs, pop, rate } of this.#sent) {
@@ -299,9 +303,10 @@ class Scene {
     const { after, pops, hard, guardOf } = this.#input;
     return this.#compared.moves.map((unit, move) => {
       const { key } = after.groups[unit.group]!;
-      const share = this.#demand[unit.cell]! / this.#total;
       const { hi, lo, count4 } = this.#compared.cells;
       const cell = { family: unit.cell < count4 ? 4 : 6, hi: hi[unit.cell]!, lo: lo[unit.cell]! } as const;
+      const free = this.#input.freeOf?.(cell.family, cell.hi, cell.lo, key) ?? 1;
+      const share = (free * this.#demand[unit.cell]!) / this.#total;
       const guard = guardOf?.(cell.family, cell.hi, cell.lo, key, unit.from);
       const isExempt = mustLeave(pops.get(unit.from), hard) || guard === 'unreachable';
       const isFirst = this.#isFirst(unit) || waits({ ...unit, key });

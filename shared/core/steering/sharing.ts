@@ -7,16 +7,18 @@
  */
 import { isLoopback, type Prefix } from '../ip.ts';
 import { type Base, distanceKm, type GroupPlan } from './base.ts';
+import type { BuildInput } from './build.ts';
 import { type Asking, fitting, type PopLimits } from './capacity.ts';
 import type { Cells } from './cells.ts';
 import { type Beyond, CellTimes } from './estimate.ts';
 import type { Fitted } from './fitted.ts';
 import { type Ground, spotOf } from './ground.ts';
-import type { SteeringMap } from './map.ts';
+import { findInterval, type MapGroup, type SteeringMap } from './map.ts';
 import type { PlaceRankings } from './places.ts';
 import type { RankStates } from './rank.ts';
 import { refitted } from './refit.ts';
 import { Requests } from './requests.ts';
+import type { Rules } from './rules.ts';
 import type { Tiers } from './tiers.ts';
 
 export interface SharedGroup {
@@ -25,6 +27,7 @@ export interface SharedGroup {
   readonly places: PlaceRankings | undefined;
   readonly states: RankStates;
   readonly fitted: Fitted;
+  readonly rules: Rules | undefined;
 }
 
 export class Sharing {
@@ -34,10 +37,19 @@ export class Sharing {
   readonly #popVectors: Float32Array;
   readonly #groups: readonly SharedGroup[];
   readonly #times: CellTimes;
+  readonly #ids: readonly string[];
+  #closed: ReadonlySet<string> = new Set();
+  #beganMs: number | undefined;
   /** By PoP, when it was last taken to be asked for more. */
   readonly #surgedAtMs = new Map<number, number>();
 
-  constructor(cells: Cells, tiers: Tiers, ground: Ground, popVectors: Float32Array, groups: readonly SharedGroup[]) {
+  constructor(
+    cells: Cells,
+    tiers: Tiers,
+    { ground, popVectors, pops }: Pick<BuildInput, 'ground' | 'popVectors' | 'pops'>,
+    groups: readonly SharedGroup[],
+  ) {
+    this.#ids = pops;
     this.#cells = cells;
     this.#ground = ground;
     this.#popVectors = popVectors;
@@ -60,32 +72,62 @@ export class Sharing {
     if (unit >= 0) this.requests.row[unit] = row;
   }
 
-  /** PoPs (numbers) that carry more than they can take: all who go there are taken to ask for as many times more, for a while. */
-  overloaded(told: ReadonlyMap<number, number>, nowMs: number): void {
+  /** Ids of PoPs that take no clients now. */
+  setClosed(closed: ReadonlySet<string>): void {
+    this.#closed = closed;
+  }
+
+  /**
+   * PoPs (numbers) that carry more than they can take, requests a second. Where that is more than who goes there asks for
+   * in the mean, all of them are taken to ask for as many times more, for a while. `settleMs`: until clients have followed
+   * what they were told last, that says nothing of what they ask for.
+   */
+  overloaded(told: ReadonlyMap<number, number>, inService: SteeringMap, settleMs: number, nowMs: number): void {
     const { requests } = this;
-    if (told.size === 0) return;
-    const demand = requests.demand(nowMs);
+    this.#beganMs ??= nowMs;
+    if (nowMs - this.#beganMs < settleMs) return;
     for (const [pop, load] of told) {
-      if (nowMs - (this.#surgedAtMs.get(pop) ?? Number.NEGATIVE_INFINITY) < fitting.surgeAgainMs) continue;
-      const there = new Set<number>();
+      if (nowMs - (this.#surgedAtMs.get(pop) ?? Number.NEGATIVE_INFINITY) < settleMs) continue;
+      const demand = requests.demand(nowMs);
+      const there = this.#goingTo(this.#ids[pop]!, inService, nowMs);
+      if (there === undefined) continue;
       let expected = 0;
-      for (const group of this.#groups) {
-        const place = group.plan.pops.indexOf(pop);
-        const choice = this.#choiceIn(group);
-        for (let unit = 0; unit < requests.count; unit++) {
-          const row = requests.row[unit]!;
-          const first = (row < 0 ? undefined : group.fitted.ranking(row)?.[0]) ?? choice(unit, 0);
-          if (first !== place) continue;
-          there.add(unit);
-          expected += demand[unit]! / this.#groups.length;
-        }
-      }
+      for (const [unit, share] of there) expected += share * demand[unit]!;
+      if (!(load > fitting.surgeLeast * expected)) continue;
       const factor = Math.min(fitting.surgeMax, (fitting.surgeGrowth * load) / expected);
-      if (!(factor > 1)) continue;
       this.#surgedAtMs.set(pop, nowMs);
-      const factors = new Map([...there].map((unit) => [unit, (factor * demand[unit]!) / requests.perSecond[unit]!]));
+      const factors = new Map(
+        [...there.keys()].map((unit) => [unit, (factor * demand[unit]!) / requests.perSecond[unit]!]),
+      );
       requests.surge(factors, nowMs + fitting.surgeMs, nowMs);
     }
+  }
+
+  /**
+   * Units that ask at a PoP (id), by the map in service or by rule, and the share of what they ask for that does, 0 to 1.
+   * Undefined: that map is of another configuration.
+   */
+  #goingTo(id: string, { pops, groups }: SteeringMap, nowMs: number): Map<number, number> | undefined {
+    const { requests } = this;
+    const { count, family, hi, lo } = requests;
+    const there = new Map<number, number>();
+    const isOpen = pops.map((pop) => !this.#closed.has(pop));
+    for (const { plan, rules } of this.#groups) {
+      const group = groups.find(({ key }) => key === plan.key);
+      if (group === undefined) return undefined;
+      const place = plan.pops.findIndex((pop) => this.#ids[pop] === id);
+      if (place < 0) continue;
+      rules?.update(requests, this.#closed, nowMs);
+      const first = firstOpen(group, isOpen);
+      for (let unit = 0; unit < count; unit++) {
+        const index = family[unit] === 4 ? group.v4 : group.v6;
+        const row = index.ranking[findInterval(index, hi[unit]!, lo[unit]!)]!;
+        const free = pops[first[row]!] === id ? (rules?.free(unit) ?? 1) : 0;
+        const share = free + (rules?.shareTo(unit, place) ?? 0);
+        if (share > 0) there.set(unit, (there.get(unit) ?? 0) + share / this.#groups.length);
+      }
+    }
+    return there;
   }
 
   /** Gives PoPs no more than they can take. Rows that may be ranked otherwise now; `added` is called when one is new. */
@@ -97,7 +139,7 @@ export class Sharing {
       const { limits } = group.plan;
       if (limits === undefined) continue;
       const asking = this.#asking(group, nowMs, beyond);
-      const now = limitsNow(group.plan, limits, asking, beyond);
+      const now = this.#limitsNow(group, limits, asking, nowMs, beyond);
       const rows = group.fitted.update(asking, now, nowMs, (unit) => this.#rowFor(unit, added));
       for (const row of rows) changed.add(row);
     }
@@ -113,16 +155,19 @@ export class Sharing {
       const limits = own?.plan.limits;
       if (own === undefined || limits === undefined) return group;
       const asking = this.#asking(own, nowMs, beyond);
-      return refitted(group, own.plan.pops, asking, limitsNow(own.plan, limits, asking, beyond), this.requests);
+      const now = this.#limitsNow(own, limits, asking, nowMs, beyond);
+      return refitted(group, own.plan.pops, asking, now, this.requests);
     });
     return groups.some((group, i) => group !== map.groups[i]) ? { ...map, groups } : map;
   }
 
   #asking(group: SharedGroup, nowMs: number, beyond: Beyond | undefined): Omit<Asking, 'kept'> {
     const { requests } = this;
-    const { plan, places } = group;
+    const { plan, places, rules } = group;
+    const demand = requests.demand(nowMs);
+    rules?.update(requests, this.#closed, nowMs);
     return {
-      demand: requests.demand(nowMs),
+      demand: rules === undefined ? demand : demand.map((of, unit) => of * rules.free(unit)),
       width: plan.pops.length,
       choice: this.#choiceIn(group),
       cost: (unit, place) => {
@@ -135,6 +180,27 @@ export class Sharing {
         return spot < 0 ? Number.NaN : places!.cost(spot, place);
       },
     };
+  }
+
+  /** Beside what rules send there. */
+  #limitsNow(
+    { plan, rules }: SharedGroup,
+    limits: PopLimits,
+    asking: Omit<Asking, 'kept'>,
+    nowMs: number,
+    beyond: Beyond | undefined,
+  ): PopLimits {
+    if (rules === undefined) return limitsNow(plan, limits, asking, beyond);
+    const taken = rules.loads(this.requests.demand(nowMs), plan.pops.length);
+    const left = (of: ArrayLike<number>) => Float64Array.from(of, (limit, place) => Math.max(0, limit - taken[place]!));
+    return limitsNow(plan, { soft: left(limits.soft), hard: left(limits.hard) }, asking, beyond);
+  }
+
+  /** The share of what a cell asks for in a group that goes by its ranking, 0 to 1. */
+  freeOf(family: 4 | 6, hi: number, lo: number, key: string): number {
+    const rules = this.#groups.find(({ plan }) => plan.key === key)?.rules;
+    const unit = rules === undefined ? -1 : this.requests.find(family, hi, lo);
+    return unit < 0 ? 1 : rules!.free(unit);
   }
 
   #choiceIn({ base, places, states }: SharedGroup): (unit: number, step: number) => number {
@@ -180,4 +246,12 @@ function limitsNow(
   const now = (of: ArrayLike<number>) =>
     Float64Array.from(of, (limit, place) => (beyond[pops[place]!]! > 0 ? Math.min(limit, own[place]!) : limit));
   return { soft: now(limits.soft), hard: now(limits.hard) };
+}
+
+/** By row of a group's rankings, the first that takes clients; where none does, the first. */
+function firstOpen({ rankings, width }: MapGroup, isOpen: readonly boolean[]): Uint8Array {
+  return Uint8Array.from({ length: rankings.length / width }, (_, row) => {
+    const ranking = rankings.subarray(row * width, (row + 1) * width);
+    return ranking.find((pop) => isOpen[pop]) ?? ranking[0]!;
+  });
 }

@@ -95,5 +95,5 @@ export function popsNow(over: Readonly<Record<string, Partial<PopNow>>> = {}): M
 }
 
 export function judgeInput(before: SteeringMap, after: SteeringMap, over: Partial<JudgeInput> = {}): JudgeInput {
-  return { before, after, nowMs: 1_764_000_000_000, pops: popsNow(), hard: 0.95, ...over };
+  return { before, after, nowMs: 1_764_000_000_000, pops: popsNow(), hard: 0.95, followMs: 60_000, ...over };
 }
