@@ -2,6 +2,8 @@ import { defineConfig } from 'vitest/config';
 
 const exclude = ['**/node_modules/**'];
 const timed = '**/*.timed.test.ts';
+// The end-to-end tests once more, each tree on a Redis of its own: `vitest run --project e2e-redis --project timed-redis`.
+const onRedis = { env: { UFES_TEST_STORE: 'redis' } };
 const patient = { testTimeout: 120_000, hookTimeout: 120_000 };
 
 export default defineConfig({
@@ -43,6 +45,30 @@ export default defineConfig({
           ...patient,
           maxWorkers: 1,
           sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'e2e-redis',
+          include: ['test/e2e/**/*.test.ts'],
+          exclude: [...exclude, timed],
+          ...patient,
+          ...onRedis,
+          maxWorkers: 2,
+          sequence: { groupOrder: 3 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'timed-redis',
+          include: ['test/e2e/**/*.timed.test.ts'],
+          exclude,
+          ...patient,
+          ...onRedis,
+          maxWorkers: 1,
+          sequence: { groupOrder: 4 },
         },
       },
     ],

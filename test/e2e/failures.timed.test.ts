@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { DnsState } from '@ufes/core/dashboard.ts';
 import { adminGet } from '@ufes/io/admin-client.ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { endTree, measure, pause, QueryLoad, removeStore, restartDns, startTree, type Tree, until } from './tree.ts';
+import { endTree, measure, pause, QueryLoad, restartDns, startTree, type Tree, until } from './tree.ts';
 
 const name = 'www.shop.example';
 const subnet = '81.2.69.0/24';
@@ -76,7 +76,7 @@ describe('static stability', () => {
     const before = await tree.dig(name, { subnet });
     for (const node of ['mapper', 'probe', 'controller']) process.kill(await tree.pid(node), 'SIGSTOP');
     const stopped = await Promise.all(['mapper', 'probe', 'controller'].map((node) => tree.pid(node)));
-    const putBack = removeStore(tree);
+    const putBack = await tree.store.remove();
     try {
       expect(await tree.answer(name, subnet)).toBe(london());
       await restartAnswersLondon();
@@ -93,7 +93,7 @@ describe('static stability', () => {
       }
       await comesBack();
     } finally {
-      putBack();
+      await putBack();
       for (const pid of stopped) process.kill(pid, 'SIGCONT');
     }
   });
@@ -109,14 +109,14 @@ describe('static stability', () => {
     const mapper = await tree.pid('mapper');
     process.kill(mapper, 'SIGSTOP');
     const newest = await version();
-    const putBack = removeStore(tree);
+    const putBack = await tree.store.remove();
     try {
       writeFileSync(join(tree.state, 'nodes/dns/map.current'), 'this is no map');
       await restartAnswersLondon();
       expect(await tree.answer(name, '198.51.100.0/24')).toBe(singapore);
       expect(Number((await version()).split('-')[0])).toBeLessThan(Number(newest.split('-')[0]));
     } finally {
-      putBack();
+      await putBack();
       process.kill(mapper, 'SIGCONT');
     }
   });

@@ -1,6 +1,6 @@
 /** Operators take answers in hand: force, drain, explain, and all of it with the store gone. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { endTree, removeStore, restartDns, startTree, type Tree, until } from './tree.ts';
+import { endTree, restartDns, startTree, type Tree, until } from './tree.ts';
 
 const name = 'www.shop.example';
 const subnet = '81.2.69.0/24';
@@ -35,14 +35,14 @@ test('a force holds with the store gone and over a restart, and ends when it is 
   expect((await tree.ufes('force', 'www.*', 'iad', '--for', '12s', '--why', 'rehearsal')).code).toBe(0);
   const givenMs = performance.now();
   await answers(iad!, 1_000);
-  const putBack = removeStore(tree);
+  const putBack = await tree.store.remove();
   try {
     await restartDns(tree, name);
     expect(await tree.answer(name, subnet)).toBe(tree.address(iad!));
     await answers(lon!, 30_000);
     expect(performance.now() - givenMs).toBeGreaterThan(forMs - 2_000);
   } finally {
-    putBack();
+    await putBack();
   }
 });
 

@@ -1,5 +1,5 @@
 /** Health over a real tree: who is cut off, what is really dead, what is said from outside, and what a restart knows. */
-import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DnsState } from '@ufes/core/dashboard.ts';
@@ -56,15 +56,13 @@ const allUp = () =>
 const ttlOf = async () => (await tree.dig(name, { subnet })).answers[0]?.ttl;
 const quiet = () => until('TTL is the longest', async () => (await ttlOf()) === ttlMax, 20_000);
 
-/** A store that is there and cannot be used, until `during` is over; then everybody makes do with an empty one. */
+/** A store that cannot be used, until `during` is over; then everybody makes do with an empty one. */
 async function withoutStore(during: () => Promise<void>): Promise<void> {
-  const file = join(tree.state, 'store.sqlite');
-  for (const suffix of ['', '-wal', '-shm']) rmSync(`${file}${suffix}`, { force: true });
-  mkdirSync(file);
+  const makeRoom = await tree.store.lose();
   try {
     await during();
   } finally {
-    rmdirSync(file);
+    await makeRoom();
   }
   await until('votes count again', async () => everyPop(await state(), ({ votes }) => votes >= 3), 20_000, tree.output);
 }
@@ -141,7 +139,7 @@ describe('one vantage cut off moves no answer', () => {
     change: (pop: DesiredPop) => DesiredPop,
     down: readonly string[],
   ): Promise<void> {
-    const context = await testContext({ node: 'stray', state: tree.state });
+    const context = await testContext({ node: 'stray', state: tree.state, config: { store: tree.store.store } });
     const vantage = createPopVantage({ ...context, state: own });
     const pops = ['lon', 'iad', 'sin'].map(
       (id, i): DesiredPop => ({

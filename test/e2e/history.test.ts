@@ -1,7 +1,5 @@
 /** Maps that go out, are held and are rolled back, by real processes; what operators see of it. */
 
-import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { localBus } from '@ufes/io/bus.ts';
 import { readConfig } from '@ufes/io/config-file.ts';
 import { createContext } from '@ufes/io/context.ts';
@@ -36,9 +34,7 @@ test('evidence that is lost: held, with the reason in history and log; answers s
 
   const pid = await tree.pid('mapper');
   process.kill(pid, 'SIGSTOP');
-  const database = new DatabaseSync(join(tree.state, 'store.sqlite'), { timeout: 5_000 });
-  database.exec('DELETE FROM evidence');
-  database.close();
+  await tree.store.loseEvidence();
   process.kill(pid, 'SIGKILL');
 
   await until('it is held', async () => (await tree.ufes('history')).stdout.includes('held for'), 30_000, tree.output);
@@ -89,7 +85,7 @@ test('a move is in the history; rolled back it is gone, until that is released',
 });
 
 test('the past is there: map, names and live state by which dns answered', async () => {
-  const result = await readConfig(tree.config, {});
+  const result = await readConfig(tree.config, { overlay: { store: tree.store.store } });
   if (!result.ok) throw new Error('the configuration is good');
   const context = createContext({
     config: result.config,

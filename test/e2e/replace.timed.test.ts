@@ -132,7 +132,8 @@ describe('ufes dns replace', () => {
   });
 
   async function run(args: string[]) {
-    const child = spawn(node, [command, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const env = { ...process.env, UFES_STORE: tree.store.store };
+    const child = spawn(node, [command, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env });
     let stderr = '';
     child.stderr.on('data', (chunk) => {
       stderr += chunk;
@@ -157,6 +158,7 @@ describe('ufes dns replace, alone', () => {
   function start(...args: string[]): ChildProcess {
     const started = spawn(node, [command, 'dns', ...args, '--config', tree.config, '--log', 'warn'], {
       stdio: ['ignore', 'inherit', 'inherit'],
+      env: { ...process.env, UFES_STORE: tree.store.store },
     });
     return started;
   }

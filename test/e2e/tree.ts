@@ -4,16 +4,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -26,6 +17,7 @@ import { adminGet } from '@ufes/io/admin-client.ts';
 import { viaProxy } from '../../services/ufes/demo/door.ts';
 import { type LookupResult, lookup } from '../../services/ufes/lookup.ts';
 import type { ProcessStatus } from '../../services/ufes/messages.ts';
+import { type TreeStore, treeStore } from './tree-store.ts';
 
 export const root = join(import.meta.dirname, '../..');
 /** Compiled once for all tests: what is tested here is not the compiler. */
@@ -37,6 +29,9 @@ export interface Tree {
   readonly folder: string;
   readonly state: string;
   readonly config: string;
+  readonly store: TreeStore;
+  /** Of programs that belong to it. */
+  readonly env: Readonly<Record<string, string>>;
   /** `address('10.1')` → 127.X.10.1. */
   address(host: string): string;
   readonly child: ChildProcess;
@@ -92,13 +87,26 @@ export async function startTree(options: TreeOptions = {}): Promise<Tree> {
   const shipped = readFileSync(join(root, 'services/ufes/demo/ufes.yaml'), 'utf8');
   const yaml = shipped.replaceAll('127.0.', `127.${net}.`);
   writeFileSync(config, options.edit ? options.edit(yaml) : yaml);
-  return launchTree({ folder, config, net, bare: options.bare ?? false });
+  const store = await treeStore(folder);
+  try {
+    return await launchTree({ folder, config, net, bare: options.bare ?? false, store });
+  } catch (thrown) {
+    await store.end();
+    throw thrown;
+  }
 }
 
-export async function launchTree(given: { folder: string; config: string; net: number; bare: boolean }): Promise<Tree> {
-  const { folder, config, net, bare } = given;
+async function launchTree(given: {
+  folder: string;
+  config: string;
+  net: number;
+  bare: boolean;
+  store: TreeStore;
+}): Promise<Tree> {
+  const { folder, config, net, bare, store } = given;
   const startedMs = performance.now();
-  const child = spawn(node, [command, 'up', '--config', config, ...(bare ? [] : ['--demo'])], {
+  const args = ['up', '--config', config, '--store', store.store, ...(bare ? [] : ['--demo'])];
+  const child = spawn(node, [command, ...args], {
     cwd: folder,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, NO_COLOR: '1' },
@@ -127,6 +135,8 @@ ${output}`);
     folder,
     state: folder,
     config,
+    store,
+    env: { UFES_STATE: folder, UFES_STORE: store.store },
     child,
     startMs,
     address,
@@ -153,7 +163,7 @@ ${output}`);
     },
     explain: (name, client) =>
       adminGet<Explanation>(folder, 'dns', `/explain?${new URLSearchParams({ name, client, type: 'A' })}`, {}),
-    ufes: (...args) => run(node, [command, ...args], folder, { UFES_STATE: folder }),
+    ufes: (...args) => run(node, [command, ...args], folder, tree.env),
     plan: async (client) => JSON.parse((await viaProxy(door, client, 'GET', '/rum/plan')).body) as Plan,
     beacon: async (client, beacon) =>
       (
@@ -178,19 +188,8 @@ ${output}`);
 export async function endTree(tree: Tree | undefined): Promise<void> {
   if (tree === undefined) return;
   if (tree.child.exitCode === null && tree.child.signalCode === null) await tree.stop();
+  await tree.store.end();
   rmSync(tree.folder, { recursive: true, force: true });
-}
-
-/** Takes the store's files away; the result puts them back. */
-export function removeStore(tree: Tree): () => void {
-  const files = ['store.sqlite', 'store.sqlite-wal', 'store.sqlite-shm'].map((file) => join(tree.state, file));
-  for (const file of files) if (existsSync(file)) renameSync(file, `${file}.aside`);
-  return () => {
-    for (const file of files) {
-      rmSync(file, { force: true });
-      if (existsSync(`${file}.aside`)) renameSync(`${file}.aside`, file);
-    }
-  };
 }
 
 /** Kills dns, and waits until the next one answers. */
