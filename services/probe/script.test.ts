@@ -56,6 +56,8 @@ interface World {
   readonly timing?: (url: string) => Partial<Timing>;
   /** The page is hidden when this is fetched. */
   readonly hideAt?: string;
+  /** Of the plan, if others. */
+  readonly targets?: Plan['targets'];
 }
 
 /** Runs the script in a page; resolves with what was fetched and sent when nothing is left to do. */
@@ -116,7 +118,12 @@ async function run(world: World) {
       if (init.body !== undefined)
         sent.push({ to: url, by: init.keepalive ? 'keepalive' : 'fetch', body: JSON.parse(init.body) as Beacon });
       report(url);
-      return { ok: status < 400, status, text: async () => '', json: async () => plan };
+      return {
+        ok: status < 400,
+        status,
+        text: async () => '',
+        json: async () => ({ ...plan, targets: world.targets ?? plan.targets }),
+      };
     },
     setTimeout,
     URL,
@@ -154,6 +161,19 @@ it('says which target could not be reached, and goes on with the others', async 
     { target: 'pop:lon', ok: false, rttMs: [] },
     { target: 'pop:iad', ok: true, rttMs: [20, 20, 20] },
   ]);
+});
+
+it.each<[string, World, Plan['targets']]>([
+  [
+    'nothing can be reached, as under a policy that forbids it',
+    { fetch: (url) => (/-(lon|iad)/.test(url) ? undefined : 200) },
+    plan.targets,
+  ],
+  ['there is nothing to measure', {}, []],
+])('sends nothing when %s', async (_, world, targets) => {
+  const { fetched, sent } = await run({ ...world, targets });
+  expect(fetched).toHaveLength(1 + targets.length);
+  expect(sent).toEqual([]);
 });
 
 it.each<[string, number | undefined, string[]]>([

@@ -12,7 +12,12 @@ export interface House {
   stop(): void;
 }
 
-export async function openHouse(address: string, resolver: { address: string; port: number }): Promise<House> {
+/** `oneWayMs`: that every byte is held back on its way, in each direction. */
+export async function openHouse(
+  address: string,
+  resolver: { address: string; port: number },
+  oneWayMs = 0,
+): Promise<House> {
   const names = new Resolver({ timeout: 3_000, tries: 2 });
   names.setServers([`${resolver.address}:${resolver.port}`]);
   const sockets = new Set<Socket>();
@@ -38,7 +43,8 @@ export async function openHouse(address: string, resolver: { address: string; po
     socket.on('close', () => outward.destroy());
     outward.on('connect', () => {
       socket.write(Uint8Array.of(5, 0, 0, 1, 0, 0, 0, 0, 0, 0));
-      socket.pipe(outward).pipe(socket);
+      carry(socket, outward, oneWayMs);
+      carry(outward, socket, oneWayMs);
     });
   }
 
@@ -50,4 +56,13 @@ export async function openHouse(address: string, resolver: { address: string; po
       for (const socket of sockets) socket.destroy();
     },
   };
+}
+
+function carry(from: Socket, to: Socket, afterMs: number): void {
+  if (afterMs === 0) {
+    from.pipe(to);
+    return;
+  }
+  from.on('data', (bytes) => setTimeout(() => to.write(bytes), afterMs));
+  from.on('end', () => setTimeout(() => to.end(), afterMs));
 }

@@ -69,13 +69,15 @@ async function run(): Promise<void> {
   const results: Result[] = [];
   let sent = false;
   const body = (): string => JSON.stringify({ token: plan.token, results });
+  // Nothing was reached: a policy of the page, a blocker, no network. That says nothing of the PoPs.
+  const isWorth = (): boolean => results.some(({ ok }) => ok);
   const observer = new PerformanceObserver((list) => {
     for (const entry of list.getEntries()) timings[entry.name] = entry as PerformanceResourceTiming;
   });
   observer.observe({ type: 'resource' });
   document.addEventListener('visibilitychange', () => {
     // The page may be going for good: whole results leave now, by the one way that outlives it.
-    if (!sent && results.length) navigator.sendBeacon(plan.sinks[0]!, body());
+    if (!sent && isWorth()) navigator.sendBeacon(plan.sinks[0]!, body());
     sent = true;
   });
   for (const target of plan.targets) {
@@ -85,7 +87,7 @@ async function run(): Promise<void> {
     results.push(result);
   }
   observer.disconnect();
-  if (sent) return;
+  if (sent || !isWorth()) return;
   sent = true;
   await upload(plan.sinks, body());
 }
