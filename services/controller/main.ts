@@ -10,7 +10,9 @@ import { resolve } from 'node:path';
 import { OperatingError } from '@ufes/core/errors.ts';
 import { limits } from '@ufes/core/limits.ts';
 import { ensureInternalCa } from '@ufes/io/internal-ca.ts';
+import { keySpecs, rotateKeys } from '@ufes/io/keyring.ts';
 import { registerJobsApi } from '@ufes/io/queue/jobs-api.ts';
+import { scheduledJob } from '@ufes/io/queue/scheduled.ts';
 import type { ServiceMain } from '@ufes/io/service.ts';
 import { createConfigSource } from './config-source.ts';
 import { createDirectorySource } from './directory-source.ts';
@@ -30,6 +32,12 @@ export const main: ServiceMain = (context) => {
   let objects: { readonly folders: string; readonly source: ObjectSource; readonly status: StatusFiles } | undefined;
   let moving: Promise<void> = Promise.resolve();
   let stops: (() => void)[] = [];
+  const keys = scheduledJob(context, {
+    name: 'keys',
+    id: 'all',
+    everyMs: limits.keys.jobMs,
+    run: () => rotateKeys(context, Object.values(keySpecs)),
+  });
 
   const wake = () => void reconciler?.wake();
   const config = createConfigSource(context, () => {
@@ -115,11 +123,13 @@ export const main: ServiceMain = (context) => {
         clock.every(limits.store.pollMs, wakeIfWaiting),
       ];
       await reconciler.start();
+      await keys.start();
       const version = state.get().published?.version;
       log.info({ version: version ?? null }, 'controller: started');
     },
     async stop() {
       for (const stop of stops.splice(0)) stop();
+      await keys.stop();
       await config.stop();
       await moving;
       await objects?.source.stop();

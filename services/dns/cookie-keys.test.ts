@@ -71,7 +71,7 @@ async function pass(ms: number, until: () => void): Promise<void> {
   clock.advance(ms);
   await vi.waitFor(
     () => {
-      clock.advance(limits.dns.cookiePollMs);
+      clock.advance(limits.keys.pollMs);
       until();
     },
     { timeout: 5_000, interval: 10 },

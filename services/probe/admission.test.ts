@@ -8,6 +8,7 @@ import { HourlyCounts } from './caps.ts';
 import { newTokenId, signToken } from './token.ts';
 
 const tokenKey = new Uint8Array(32).fill(7);
+const tokenKeys = { current: tokenKey, believed: [tokenKey] };
 const nowMs = 1_764_000_000_000;
 const rng = seededRng('admission');
 /** 192.0.2.0/24 and 198.51.100.0/24 and all IPv6 here are of one network. */
@@ -15,7 +16,7 @@ const asnOf = ({ family, hi }: Address): number | undefined =>
   family === 6 || [0xc000_0200, 0xc633_6400].includes((hi & 0xffff_ff00) >>> 0) ? 64_500 : 0;
 
 const admission = (caps: Caps = { addressPerHour: 0, prefixPerHour: 0 }) =>
-  new Admission({ tokenKey, caps, asnOf, rng: seededRng('seed') });
+  new Admission({ tokenKeys, caps, asnOf, rng: seededRng('seed') });
 const addressOf = (text: string): Address => parseAddress(text)!;
 const tokenFor = (client: string, expiresAtMs = nowMs + 300_000): string => {
   const prefix = formatPrefix(cellOf(addressOf(client)));
@@ -46,7 +47,7 @@ describe('whom a beacon speaks for', () => {
 
   it('is refused while AS numbers are not known', () => {
     const blind = new Admission({
-      tokenKey,
+      tokenKeys,
       caps: { addressPerHour: 0, prefixPerHour: 0 },
       asnOf: () => undefined,
       rng: seededRng('seed'),

@@ -14,6 +14,7 @@ import type { Rng } from '@ufes/core/ports.ts';
 import { HourlyCounts } from './caps.ts';
 import { Refusal } from './refusals.ts';
 import { type TokenClaims, verifyToken } from './token.ts';
+import type { TokenKeys } from './token-keys.ts';
 
 /** 0: no cap. */
 export interface Caps {
@@ -22,7 +23,7 @@ export interface Caps {
 }
 
 export interface AdmissionParts {
-  readonly tokenKey: Uint8Array;
+  readonly tokenKeys: TokenKeys;
   readonly caps: Caps;
   /** Number of a client's network; 0 or undefined: not known. */
   readonly asnOf: (client: Address) => number | undefined;
@@ -57,7 +58,7 @@ export class Admission {
 
   /** Throws a Refusal. Agents have caps of their own. */
   admit(token: string, client: Address, nowMs: number, isCapped = true): Admitted {
-    const claims = verifyToken(this.#parts.tokenKey, token, nowMs);
+    const claims = verifyToken(this.#parts.tokenKeys.believed, token, nowMs);
     const cell = cellOf(client);
     const prefix = formatPrefix(cell);
     const isLoose = claims.prefix !== prefix;

@@ -31,6 +31,7 @@ import { createReceiver, type Receiver } from './receive.ts';
 import { Refusal } from './refusals.ts';
 import type { BeaconScript } from './script.ts';
 import { newTokenId, signToken, type TokenClaims } from './token.ts';
+import type { TokenKeys } from './token-keys.ts';
 
 export type Outcome = 'accepted' | 'too-large' | 'malformed' | 'token' | 'too-many' | 'refused';
 
@@ -38,7 +39,7 @@ export interface CollectorParts {
   readonly clock: Clock;
   readonly rng: Rng;
   readonly log: Log;
-  readonly tokenKey: Uint8Array;
+  readonly tokenKeys: TokenKeys;
   readonly script: BeaconScript;
   /** Base URLs of `probes.collectors`; none: the one a plan was asked from. */
   readonly collectors: readonly string[];
@@ -140,7 +141,7 @@ function makePlan(parts: CollectorParts, client: Address, isAgent: boolean, sink
   const targets = new Map(chosen.map(({ id, p }) => [id, weightOf(asked * p)]));
   const claims = { id: newTokenId(parts.rng), expiresAtMs, prefix: formatPrefix(cellOf(client)), targets };
   return {
-    token: signToken(parts.tokenKey, claims),
+    token: signToken(parts.tokenKeys.current, claims),
     expiresAtMs,
     fetches,
     targets: chosen.map(({ id, url }) => ({ id, url: url.replace('*', label) })),

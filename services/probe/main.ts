@@ -3,7 +3,6 @@
  *
  *     browser ─▶ collector ─▶ journal ─▶ forwarder ─▶ stream        vantage ─▶ votes
  */
-import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { type DesiredState, decodeDesired } from '@ufes/core/desired.ts';
 import { type Address, cellOf, formatPrefix } from '@ufes/core/ip.ts';
@@ -15,7 +14,6 @@ import { formatEndpoint } from '@ufes/io/address.ts';
 import { followArtefact } from '@ufes/io/artefact.ts';
 import { createPopVantage } from '@ufes/io/health/pop-checker.ts';
 import { ensureInternalCa, type InternalCa } from '@ufes/io/internal-ca.ts';
-import { ensureKeyFile } from '@ufes/io/keys.ts';
 import type { ServiceMain } from '@ufes/io/service.ts';
 import { addProbeRoutes } from './admin.ts';
 import { Admission } from './admission.ts';
@@ -29,6 +27,7 @@ import { createMarks } from './marks.ts';
 import { createProbeMetrics } from './metrics.ts';
 import { RefusalBook } from './refusals.ts';
 import { buildBeacon } from './script.ts';
+import { createTokenKeyring } from './token-keys.ts';
 
 export const main: ServiceMain = (context) => {
   const { config, state, clock, log } = context;
@@ -67,7 +66,8 @@ export const main: ServiceMain = (context) => {
   return {
     async start() {
       const script = await buildBeacon(config.probes.sampleShare);
-      const tokenKey = ensureKeyFile(join(state, 'keys', 'token.key'), () => randomBytes(32));
+      const keyring = createTokenKeyring(context);
+      const tokenKeys = keyring.keys;
       const opened = await openJournal({
         folder: join(state, 'probe', 'journal'),
         clock,
@@ -84,11 +84,11 @@ export const main: ServiceMain = (context) => {
       });
       const { collectors, caps } = config.probes;
       const trusted = new TrustedProxies(config.trustedProxies);
-      const admission = new Admission({ tokenKey, caps, asnOf: knowledge.asnOf, rng: context.rng });
+      const admission = new Admission({ tokenKeys, caps, asnOf: knowledge.asnOf, rng: context.rng });
       metrics.observeCaps(() => admission.evicted);
       const parts = {
         ...context,
-        tokenKey,
+        tokenKeys,
         script,
         collectors,
         desired: () => desired,
@@ -117,7 +117,7 @@ export const main: ServiceMain = (context) => {
         }),
       );
       const marks = createMarks(opened, clock, log);
-      for (const component of [follower, knowledge.follower, vantage, agents, forwarder, marks, ...servers]) {
+      for (const component of [keyring, follower, knowledge.follower, vantage, agents, forwarder, marks, ...servers]) {
         await component.start();
         running.push(component);
       }

@@ -32,11 +32,14 @@ export function signToken(key: Uint8Array, claims: TokenClaims): string {
 }
 
 /** What a token claims. Throws a Refusal when it is not ours or has expired; whom it was given to is the caller's to check. */
-export function verifyToken(key: Uint8Array, token: string, nowMs: number): TokenClaims {
+export function verifyToken(keys: readonly Uint8Array[], token: string, nowMs: number): TokenClaims {
   const [body = '', signature = '', rest] = token.split('.');
   const given = Buffer.from(signature);
-  const own = Buffer.from(mac(key, body));
-  if (rest !== undefined || given.length !== own.length || !timingSafeEqual(given, own)) {
+  const isOwn = (key: Uint8Array): boolean => {
+    const own = Buffer.from(mac(key, body));
+    return given.length === own.length && timingSafeEqual(given, own);
+  };
+  if (rest !== undefined || !keys.some(isOwn)) {
     throw new Refusal('forged', 'the token is not one of this collector: take a new plan from /rum/plan');
   }
   const [id, expiresAtMs, boundTo, targets] = JSON.parse(Buffer.from(body, 'base64url').toString()) as [

@@ -67,6 +67,14 @@ export const limits = {
     bodyBytes: 4 << 20,
     timeoutMs: 2_000,
   },
+  keys: {
+    /** Nodes look for new keys this often: far less than the hour for which old ones are believed at least. */
+    pollMs: 60_000,
+    /** The job that changes keys looks this often; where none came for `graceMs`, a node changes them. */
+    jobMs: 15 * 60_000,
+    graceMs: 60 * 60_000,
+    leaseMs: 10_000,
+  },
   queue: {
     /** Records waiting per shard and collector before QUEUE_FULL: about a minute at 10 k samples a second. */
     streamRecords: 600_000,
@@ -194,6 +202,10 @@ export const limits = {
     /** Prefixes compared for the dashboard: 5,000 give a p99 within 0.3 percentage points. */
     compared: 5_000,
     prefixesShown: 10_000,
+    /** Prefixes in quarantine, and disputed ones, that are listed; all are counted. */
+    doubtsShown: 1_000,
+    /** Long answers are made in slices of this, between turns of the event loop. */
+    sliceMs: 3,
     /** Comparisons for the dashboard are made this often at most, and kept for this many services. */
     answerMs: 1_000,
     services: 100,
@@ -262,6 +274,8 @@ export const limits = {
     beaconBytes: 8 << 10,
     targetsPerPlan: 5,
     tokenMs: 5 * 60_000,
+    /** Tokens live for minutes: a day is no effort, and what was stolen is worth nothing the day after the next. */
+    tokenKeyMs: 24 * 3_600_000,
     /** Cells whose visitors are counted, for where most is to be learnt; of others each visitor counts as the first. */
     demandCells: 65_536,
     demandHalfLifeMs: 3_600_000,
@@ -407,8 +421,6 @@ export const limits = {
     serverIdBytes: 64,
     /** RFC 7873 §7.1 wants a new key at most every 36 days; the old one is of use for an hour, so a day is no effort. */
     cookieKeyMs: 24 * 3_600_000,
-    /** Nodes look for new cookie keys this often: far less than the hour for which the old ones are believed. */
-    cookiePollMs: 60_000,
     /** A map of measurements that is this old is said to be (RFC 8914, Stale Answer): it is made anew every few seconds. */
     staleMs: 24 * 3_600_000,
     /** Admin forces at a time: one bit each in a word of live state. */
