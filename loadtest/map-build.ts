@@ -20,7 +20,7 @@ import { Sketch } from '@ufes/core/sketch/sketch.ts';
 import { vectorsOf } from '@ufes/core/steering/base.ts';
 import { SteeringBuild } from '@ufes/core/steering/build.ts';
 import type { SteeringMap } from '@ufes/core/steering/map.ts';
-import { decodeMap, encodeMap } from '@ufes/core/steering/map-bytes.ts';
+import { decodeMap, encodeMap, roomOf } from '@ufes/core/steering/map-bytes.ts';
 import { geoKey } from '@ufes/core/steering/prepare.ts';
 import { type Geoip, openGeoip } from '@ufes/geoip/geoip.ts';
 import { silentLog } from '@ufes/io/log.ts';
@@ -138,6 +138,7 @@ function ask({ build, plan }: Fed, table: EvidenceTable): void {
 class Mapper {
   inService: SteeringMap | undefined;
   readonly #build: SteeringBuild;
+  #room: Uint8Array = new Uint8Array(0);
 
   constructor(build: SteeringBuild) {
     this.#build = build;
@@ -146,7 +147,9 @@ class Mapper {
   step(atMs: number) {
     const built = timed(() => this.#build.build(atMs));
     this.inService = built.value;
-    return { buildMs: built.ms, encodeMs: timed(() => encodeMap(built.value)).ms };
+    const encoded = timed(() => encodeMap(built.value, this.#room));
+    this.#room = roomOf(encoded.value);
+    return { buildMs: built.ms, encodeMs: encoded.ms };
   }
 }
 

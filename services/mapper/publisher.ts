@@ -17,7 +17,7 @@ import type { Component } from '@ufes/core/ports.ts';
 import { type SteeringBuild, sameRankings } from '@ufes/core/steering/build.ts';
 import { type GroupCosts, Judge, type JudgeInput, type Judgement, type PopNow } from '@ufes/core/steering/judge.ts';
 import type { RolledBack, SteeringMap } from '@ufes/core/steering/map.ts';
-import { encodeMap } from '@ufes/core/steering/map-bytes.ts';
+import { encodeMap, roomOf } from '@ufes/core/steering/map-bytes.ts';
 import type { Publication, Reason } from '@ufes/core/steering/publication.ts';
 import { defaultRoom } from '@ufes/core/steering/room.ts';
 import type { Sharing } from '@ufes/core/steering/sharing.ts';
@@ -57,6 +57,8 @@ export interface Held {
   readonly wanted: number;
 }
 
+const noRoom = new Uint8Array(0);
+
 export class Publisher implements Component {
   readonly history: History;
   /** What the last build was held for. */
@@ -67,6 +69,8 @@ export class Publisher implements Component {
   readonly #conditions: Conditions;
   readonly #judge = new Judge();
   readonly #effects: Effects;
+  /** What the last map's bytes stood in; undefined while they are being published. */
+  #room: Uint8Array | undefined;
   #toldAtMs = Number.NEGATIVE_INFINITY;
   #recordedAtMs = 0;
 
@@ -160,8 +164,10 @@ export class Publisher implements Component {
   }
 
   async #put(map: SteeringMap): Promise<Published> {
-    const bytes = encodeMap(map);
+    const bytes = encodeMap(map, this.#room ?? noRoom);
+    this.#room = undefined;
     const version = await publishArtefact(this.#context, 'map', bytes);
+    this.#room = roomOf(bytes);
     this.#metrics.published.inc();
     this.#metrics.mapBytes.set(bytes.length);
     return { map, version, bytes: bytes.length };

@@ -2,7 +2,7 @@
 import { distanceKm, type Vectors } from './base.ts';
 import { estimation } from './estimation.ts';
 import { Basis } from './prediction-errors.ts';
-import type { Residuals } from './votes.ts';
+import type { Residuals } from './residuals.ts';
 
 /** PoPs farther from each other have no residuals in common. */
 const kinKm = 1_100;
@@ -43,17 +43,17 @@ export class Around {
   }
 
   /** What a metro says of each PoP by those near it: for all PoPs the sums of weights, then of residuals, then of slack. */
-  kinOf({ ms, votes, slackMs }: Residuals): Float64Array {
-    const count = ms.length;
+  kinOf(residuals: Residuals): Float64Array {
+    const count = this.ms.length;
     const sums = new Float64Array(3 * count);
     for (let pop = 0; pop < count; pop++) {
       const { pops, weights } = this.#kin[pop]!;
       for (let i = 0; i < pops.length; i++) {
         const other = pops[i]!;
-        if (votes[other]! < estimation.metroVotes) continue;
+        if (residuals.votes(other) < estimation.metroVotes) continue;
         sums[pop]! += weights[i]!;
-        sums[count + pop]! += weights[i]! * ms[other]!;
-        sums[2 * count + pop]! += weights[i]! * slackMs[other]!;
+        sums[count + pop]! += weights[i]! * residuals.ms(other);
+        sums[2 * count + pop]! += weights[i]! * residuals.slackMs(other);
       }
     }
     return sums;

@@ -141,14 +141,12 @@ export class IntervalList {
     this.value = grow(this.value, new Int32Array(capacity));
   }
 
+  /** Views, unless much room would stay idle. */
   ranges(): PlaceRanges {
     const { family, length } = this;
-    return {
-      family,
-      hi: this.hi.slice(0, length),
-      lo: this.lo.slice(0, length),
-      value: this.value.slice(0, length),
-    };
+    const own = <T extends Uint32Array | Int32Array>(column: T): T =>
+      (length > 0.5 * column.length ? column.subarray(0, length) : column.slice(0, length)) as T;
+    return { family, hi: own(this.hi), lo: own(this.lo), value: own(this.value) };
   }
 
   index(): IntervalIndex {

@@ -14,7 +14,8 @@ import { fade, type QuantileBounds, type Sketch } from '../sketch/sketch.ts';
 import type { Cells } from './cells.ts';
 import { type Estimates, estimation, shrunkMedian } from './estimation.ts';
 import { Tier } from './map.ts';
-import type { Belief, Tiers } from './tiers.ts';
+import type { Belief } from './residuals.ts';
+import type { Tiers } from './tiers.ts';
 
 /**
  * The statistic of a key: p25 of the decayed sketch, or that of the last quarter of an hour when its own interval lies
@@ -135,7 +136,7 @@ function lineOf(cells: Cells, row: number, tiers: Tiers, { belief, km, from }: C
   for (let at = cells.first[row]!; at < end; at++) {
     if (entryKind[at] !== kind || Math.round(n[at]!) < estimation.voteN) continue;
     const pop = entryPop[at]!;
-    const believedMs = tiers.expectedMs(km[from + pop]!, belief.ms[pop]!);
+    const believedMs = tiers.expectedMs(km[from + pop]!, belief.ms(pop));
     if (!Number.isNaN(believedMs)) differences[count++] = p25[at]! - believedMs;
   }
   return count < 2 ? undefined : shrunkMedian(differences, count);

@@ -74,7 +74,11 @@ function populationSections(population: Population | undefined): Section[] {
   return [v4.hi, v4.ranking, v6.hi, v6.lo, v6.ranking, family, hi, lo];
 }
 
-export function encodeMap(map: SteeringMap): Uint8Array {
+/**
+ * `room`: what an earlier map's bytes stood in (`roomOf`), to be written over: a million cells take 150 MB, and time to get
+ * them. The bytes are its owner's until the next call.
+ */
+export function encodeMap(map: SteeringMap, room?: Uint8Array): Uint8Array {
   const sections = sectionsOf(map);
   const columns = columnsOf(map.cells);
   let offset = 0;
@@ -104,17 +108,32 @@ export function encodeMap(map: SteeringMap): Uint8Array {
   };
   const json = new TextEncoder().encode(JSON.stringify(header));
   const body = (prefixBytes + json.length + 7) & ~7;
-  const bytes = new Uint8Array(body + offset);
-  const view = new DataView(bytes.buffer);
+  const bytes = bytesIn(room, body + offset);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   bytes.set(new TextEncoder().encode(magic));
   view.setUint16(6, mapFormat, true);
   view.setUint32(8, json.length, true);
   view.setUint32(12, body + headEnd, true);
   bytes.set(json, prefixBytes);
-  for (const [i, section] of sections.entries()) {
-    bytes.set(new Uint8Array(section.buffer, section.byteOffset, section.byteLength), body + table[i]![1]);
+  bytes.fill(0, prefixBytes + json.length, body);
+  for (const [section, at] of placed) {
+    bytes.set(new Uint8Array(section.buffer, section.byteOffset, section.byteLength), body + at);
+    bytes.fill(0, body + at + section.byteLength, body + ((at + section.byteLength + 7) & ~7));
   }
   return bytes;
+}
+
+/** The next map may be a little larger. */
+const roomShare = 1.05;
+
+function bytesIn(room: Uint8Array | undefined, length: number): Uint8Array {
+  if (room === undefined) return new Uint8Array(length);
+  return (room.length >= length ? room : new Uint8Array(Math.ceil(roomShare * length))).subarray(0, length);
+}
+
+/** All that an encoded map stands in. */
+export function roomOf(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes.buffer);
 }
 
 /**

@@ -32,7 +32,7 @@ function rankedFrom(tiers: Tiers, metro: number, ranking: Uint8Array): Uint8Arra
   const estimates = createEstimates(pops);
   estimatePlace(km, metro, 0, tiers, estimates);
   const costs = Float64Array.from(estimates.ms);
-  const slack = Float64Array.from(costs, (_, pop) => tiers.beliefOf(metro, 0).slackMs[pop]!);
+  const slack = Float64Array.from(costs, (_, pop) => tiers.beliefOf(metro, 0).slackMs(pop));
   arrange(ranking, costs, 0, slack);
   return ranking;
 }

@@ -8,12 +8,13 @@
  * and keeps what it has until another is better by the margin: what is unsure moves nobody to and fro.
  * Only the seats of metros of which something else is believed are ranked anew.
  */
-import { type Base, type GroupPlan, headOf, kmOf, type PlaceRanges, withTail } from './base.ts';
+import { type Base, type GroupPlan, headOf, IntervalList, kmOf, type PlaceRanges, withTail } from './base.ts';
 import type { Beyond } from './estimate.ts';
 import type { IntervalIndex } from './map.ts';
+import type { Belief } from './residuals.ts';
 import { Rows } from './rows.ts';
 import type { Metros, Spots } from './spots.ts';
-import type { Belief, Tiers } from './tiers.ts';
+import type { Tiers } from './tiers.ts';
 
 export const placing = {
   /** A seat leaves its first choice for a gain beyond both, of that one's cost. */
@@ -108,13 +109,15 @@ export class PlaceRankings {
     const rows = new Rows(this.#width, undefined, headOf(this.#width));
     const nowhere = rows.intern(this.#base.defaults);
     const rowOfSeat = new Int32Array(this.#seats).fill(-1);
-    const rowOf = (spot: number): number => {
-      if (spot < 0) return nowhere;
-      const seat = this.#seatOfSpot[spot]!;
+    const rowOfSpot = Uint32Array.from(this.#seatOfSpot, (seat) => {
       if (rowOfSeat[seat]! < 0) rowOfSeat[seat] = rows.intern(this.#row(seat));
       return rowOfSeat[seat]!;
+    });
+    this.#index = {
+      rows,
+      v4: cutBy(this.#ground.v4, rowOfSpot, nowhere),
+      v6: cutBy(this.#ground.v6, rowOfSpot, nowhere),
     };
-    this.#index = { rows, v4: cutBy(this.#ground.v4, rowOf), v6: cutBy(this.#ground.v6, rowOf) };
     return this.#index;
   }
 
@@ -132,8 +135,8 @@ export class PlaceRankings {
     this.#belief = belief;
     const { pops, k } = this.#plan;
     for (let i = 0; i < pops.length; i++) {
-      this.#residualMs[i] = belief.ms[pops[i]!]!;
-      this.#slack[i] = placing.slackShare * k * belief.slackMs[pops[i]!]!;
+      this.#residualMs[i] = belief.ms(pops[i]!);
+      this.#slack[i] = placing.slackShare * k * belief.slackMs(pops[i]!);
     }
   }
 
@@ -219,30 +222,14 @@ interface PlaceIndex {
   readonly v6: IntervalIndex;
 }
 
-/** Ranges as intervals by row; neighbours of one row are joined. Counted first: the lists are long, and nothing is copied. */
-function cutBy({ family, hi, lo, value }: PlaceRanges, rowOf: (spot: number) => number): IntervalIndex {
-  const rows = new Uint32Array(value.length);
-  let count = 0;
-  let before = -1;
+/** Ranges as intervals by row; neighbours of one row are joined. `nowhere`: the row of spots below zero. */
+function cutBy({ family, hi, lo, value }: PlaceRanges, rowOfSpot: Uint32Array, nowhere: number): IntervalIndex {
+  const list = new IntervalList(family, value.length);
   for (let i = 0; i < value.length; i++) {
-    const row = rowOf(value[i]!);
-    rows[i] = row;
-    if (row !== before) count++;
-    before = row;
+    const spot = value[i]!;
+    list.push(hi[i]!, family === 6 ? lo[i]! : 0, spot < 0 ? nowhere : rowOfSpot[spot]!);
   }
-  const starts = new Uint32Array(count);
-  const starts2 = new Uint32Array(family === 6 ? count : 0);
-  const ranking = new Uint32Array(count);
-  before = -1;
-  for (let i = 0, to = 0; i < value.length; i++) {
-    const row = rows[i]!;
-    if (row === before) continue;
-    before = row;
-    starts[to] = hi[i]!;
-    if (family === 6) starts2[to] = lo[i]!;
-    ranking[to++] = row;
-  }
-  return { family, hi: starts, lo: starts2, ranking };
+  return list.index();
 }
 
 /**

@@ -25,8 +25,9 @@ import { Tier } from './map.ts';
 import { type Middles, medianByPicking } from './medians.ts';
 import { NearMetros } from './near-metros.ts';
 import { Basis, Errors } from './prediction-errors.ts';
+import { Belief, type Residuals } from './residuals.ts';
 import type { Metros } from './spots.ts';
-import { type Residuals, Votes } from './votes.ts';
+import { Votes } from './votes.ts';
 
 /** Cells of a metro that vote, evenly picked of more: a median of so many is sure, and the work bounded. */
 const votersMax = 500;
@@ -38,24 +39,20 @@ const tellMs = 0.25;
 /** Number of the kind that edges time themselves: nobody can be nearer than it says. */
 const edgeTimed = 0;
 
-interface Known extends Residuals {
+interface Known {
+  readonly all: Residuals;
   readonly byAsn: ReadonlyMap<number, Residuals>;
   /** For the metros around (around.ts). */
   readonly kin: Float64Array;
 }
 
-/** What is believed of a place by PoP, added to the prior, and what that rests on. */
-export interface Belief {
-  readonly ms: Float64Array;
-  readonly basis: Uint8Array;
-  /** How far one cell alone could move `ms`. */
-  readonly slackMs: Float64Array;
+/** What is believed of a metro, and of the ASes that have residuals of their own there. */
+interface Area {
+  readonly all: Belief;
+  byAsn: Map<number, Belief> | undefined;
 }
 
-/** What is believed of a metro, and of the ASes that have residuals of their own there. */
-interface Area extends Belief {
-  readonly byAsn: Map<number, Belief>;
-}
+const noAsns: ReadonlyMap<number, Residuals> = new Map();
 
 export class Tiers {
   readonly errors = new Errors();
@@ -92,11 +89,11 @@ export class Tiers {
     this.#isNews = new Uint8Array(metros.count);
     this.#known = new Array<Known | undefined>(metros.count).fill(undefined);
     this.#areas = new Array<Area | undefined>(metros.count).fill(undefined);
-    this.#nothing = createBelief(this.#pops);
-    this.#nothing.basis.fill(Basis.prior);
+    this.#nothing = new Belief(this.#pops);
+    for (let pop = 0; pop < this.#pops; pop++) this.#nothing.put(pop, 0, 0, Basis.prior);
     this.#votes = new Votes(this.#pops);
     this.#around = new Around(popVectors, this.#pops);
-    this.#scratch = createBelief(this.#pops);
+    this.#scratch = new Belief(this.#pops);
   }
 
   /** Says where a new cell is; rows come in order. `votes` false: it belongs to no network, e.g. loopback. */
@@ -196,10 +193,11 @@ export class Tiers {
     if (metro < 0) return this.#nothing;
     const area = this.#areaOf(metro);
     const own = asn === 0 ? undefined : this.#known[metro]?.byAsn.get(asn);
-    if (own === undefined) return area;
-    let belief = area.byAsn.get(asn);
+    if (own === undefined) return area.all;
+    let belief = area.byAsn?.get(asn);
     if (belief === undefined) {
-      belief = withAsn(area, own);
+      belief = withAsn(area.all, own, this.#pops);
+      area.byAsn ??= new Map();
       area.byAsn.set(asn, belief);
     }
     return belief;
@@ -214,7 +212,7 @@ export class Tiers {
   /** The round trip alone of `estimate`. */
   estimateMs(belief: Belief, km: number, pop: number, lineMs: number | undefined): number {
     if (Number.isNaN(km)) return Number.NaN;
-    return Math.max(this.#prior.floorMs(km), this.#prior.expectedMs(km) + belief.ms[pop]! + (lineMs ?? 0));
+    return Math.max(this.#prior.floorMs(km), this.#prior.expectedMs(km) + belief.ms(pop) + (lineMs ?? 0));
   }
 
   /** What is believed of one way into `out[pop]`. `lineMs` undefined: the line is not known. */
@@ -227,8 +225,8 @@ export class Tiers {
       out.highMs[pop] = Number.POSITIVE_INFINITY;
       return;
     }
-    const basis = belief.basis[pop]!;
-    const residual = belief.ms[pop]!;
+    const basis = belief.basis(pop);
+    const residual = belief.ms(pop);
     const floor = this.#prior.floorMs(km);
     const ms = this.estimateMs(belief, km, pop, lineMs);
     const bin = this.errors.bin(basis, lineMs !== undefined, ms);
@@ -242,12 +240,12 @@ export class Tiers {
 
   /** What changed around a metro changed what is believed of it by too little: then that stays, until it adds up. */
   #keepsArea(metro: number): boolean {
-    const held = this.#areas[metro];
+    const held = this.#areas[metro]?.all;
     if (held === undefined) return false;
     const now = this.#fill(metro, this.#scratch);
     for (let pop = 0; pop < this.#pops; pop++) {
-      if (now.basis[pop] === held.basis[pop] && Math.abs(now.ms[pop]! - held.ms[pop]!) <= tellMs) continue;
-      this.#areas[metro] = { ...copyOf(now), byAsn: new Map() };
+      if (now.basis(pop) === held.basis(pop) && Math.abs(now.ms(pop) - held.ms(pop)) <= tellMs) continue;
+      this.#areas[metro] = { all: now.copy(), byAsn: undefined };
       return false;
     }
     return true;
@@ -256,27 +254,26 @@ export class Tiers {
   #areaOf(metro: number): Area {
     let area = this.#areas[metro];
     if (area === undefined) {
-      area = { ...this.#fill(metro, createBelief(this.#pops)), byAsn: new Map() };
+      area = { all: this.#fill(metro, new Belief(this.#pops)), byAsn: undefined };
       this.#areas[metro] = area;
     }
     return area;
   }
 
-  #fill(metro: number, area: Belief): Belief {
+  #fill(metro: number, belief: Belief): Belief {
     const around = this.#lookAround(metro);
-    const own = this.#known[metro];
+    const own = this.#known[metro]?.all;
     for (let pop = 0; pop < this.#pops; pop++) {
-      const votes = own?.votes[pop] ?? 0;
-      const isOwn = votes >= estimation.metroVotes;
-      area.ms[pop] = Math.fround(isOwn ? blended(votes, own!.ms[pop]!, around.ms[pop]!) : around.ms[pop]!);
-      area.basis[pop] = isOwn ? Basis.metro : around.basis[pop]!;
-      const beyond = around.slackMs[pop]!;
-      // One cell is in one metro: it moves this one's median, or what is around.
-      area.slackMs[pop] = Math.fround(
-        isOwn ? Math.max(blended(votes, own!.slackMs[pop]!, 0), blended(votes, 0, beyond)) : beyond,
-      );
+      const votes = own?.votes(pop) ?? 0;
+      const [ms, slackMs] = [around.ms[pop]!, around.slackMs[pop]!];
+      if (own === undefined || votes < estimation.metroVotes) belief.put(pop, ms, slackMs, around.basis[pop]!);
+      else {
+        // One cell is in one metro: it moves this one's median, or what is around.
+        const slack = Math.max(blended(votes, own.slackMs(pop), 0), blended(votes, 0, slackMs));
+        belief.put(pop, blended(votes, own.ms(pop), ms), slack, Basis.metro);
+      }
     }
-    return area;
+    return belief;
   }
 
   /** Residuals by the metros around, weighted by distance, and what they rest on; valid until the next call. */
@@ -299,36 +296,40 @@ export class Tiers {
     if (rows === undefined) return false;
     const votes = this.#votesOf(rows);
     const all = this.#polish(votes);
-    const byAsn = new Map<number, Residuals>();
+    let byAsn: Map<number, Residuals> | undefined;
     for (const [asn, cells] of this.#cellsByAsn(votes)) {
       if (asn === 0 || cells.length < estimation.votes) continue;
       votes.spread(this.#line, cells);
       const residuals = votes.medians(estimation.votes);
-      if (residuals.votes.some((count) => count >= estimation.votes)) byAsn.set(asn, residuals);
+      if (!residuals.hasVotes(estimation.votes)) continue;
+      byAsn ??= new Map();
+      byAsn.set(asn, residuals);
     }
     const before = this.#known[metro];
-    if (before === undefined && !all.votes.some((count) => count >= estimation.metroVotes)) return false;
-    if (before !== undefined && !isNews(before, all, byAsn)) return false;
-    this.#known[metro] = { ...all, byAsn, kin: this.#around.kinOf(all) };
+    if (before === undefined && !all.hasVotes(estimation.metroVotes)) return false;
+    const known = { all, byAsn: byAsn ?? noAsns, kin: this.#around.kinOf(all) };
+    if (before !== undefined && !isNews(before, known, this.#pops)) return false;
+    this.#known[metro] = known;
     this.#near.announce(metro);
     return true;
   }
 
   /** Valid until the next call. */
   #votesOf(rows: readonly number[]): Votes {
-    const { first, entries, entryKind, entryPop, kind, p25, n, km } = this.#cells;
+    const { first, entries, entryKind, entryPop, kind, p25, n, km, place, pops } = this.#cells;
     const votes = this.#votes;
     votes.clear();
     const step = Math.max(1, rows.length / votersMax);
     for (let i = 0; i < rows.length; i += step) {
       const row = rows[Math.floor(i)]!;
       if (this.#disputed[row] === 1) continue;
-      const place = this.#cells.kmFrom(row);
+      const from = place[row]! * pops;
+      const own = kind[row]!;
       const end = first[row]! + entries[row]!;
       for (let at = first[row]!; at < end; at++) {
-        if (entryKind[at] !== kind[row] || Math.round(n[at]!) < estimation.voteN) continue;
+        if (entryKind[at] !== own || Math.round(n[at]!) < estimation.voteN) continue;
         const pop = entryPop[at]!;
-        const ms = p25[at]! - this.#prior.expectedMs(km[place + pop]!);
+        const ms = p25[at]! - this.#prior.expectedMs(km[from + pop]!);
         if (!Number.isNaN(ms)) votes.add(pop, ms);
       }
       votes.endCell(row);
@@ -365,11 +366,7 @@ export class Tiers {
       votes.spread(line);
       if (turn < turns - 1) levels = votes.roughMedians();
     }
-    const residuals = votes.medians(1);
-    for (let pop = 0; pop < this.#pops; pop++) {
-      if (residuals.votes[pop]! < estimation.metroVotes) residuals.ms[pop] = Number.NaN;
-    }
-    return residuals;
+    return votes.medians(estimation.metroVotes);
   }
 
   /** Predicts the votes of a metro as if each one's cell had not been measured there. */
@@ -392,7 +389,7 @@ export class Tiers {
         const ms = votes.ms[at]!;
         const value = ms - this.#line[row]!;
         const prior = this.#prior.expectedMs(this.#cells.km[this.#cells.kmFrom(row) + pop]!);
-        const line = votes.votesOf(cell) < 2 ? undefined : votes.line(cell, known.ms, pop);
+        const line = votes.votesOf(cell) < 2 ? undefined : votes.line(cell, known.all.values, pop);
         this.#learnAs(Basis.prior, prior, 0, ms, line);
         const beyond = around.ms[pop]!;
         if (around.basis[pop] !== Basis.prior) this.#learnAs(around.basis[pop]!, prior, beyond, ms, line);
@@ -419,32 +416,14 @@ export class Tiers {
   }
 }
 
-function createBelief(pops: number): Belief {
-  const buffer = new ArrayBuffer(17 * pops);
-  return {
-    ms: new Float64Array(buffer, 0, pops),
-    slackMs: new Float64Array(buffer, 8 * pops, pops),
-    basis: new Uint8Array(buffer, 16 * pops, pops),
-  };
-}
-
-function copyOf({ ms, slackMs, basis }: Belief): Belief {
-  const copy = createBelief(ms.length);
-  copy.ms.set(ms);
-  copy.slackMs.set(slackMs);
-  copy.basis.set(basis);
-  return copy;
-}
-
-function withAsn(area: Belief, own: Residuals): Belief {
-  const belief = copyOf(area);
-  for (let pop = 0; pop < own.ms.length; pop++) {
-    const votes = own.votes[pop]!;
+function withAsn(area: Belief, own: Residuals, pops: number): Belief {
+  const belief = area.copy();
+  for (let pop = 0; pop < pops; pop++) {
+    const votes = own.votes(pop);
     if (votes < estimation.votes) continue;
-    belief.ms[pop] = blendedAsn(votes, own.ms[pop]!, area.ms[pop]!);
-    belief.basis[pop] = Basis.asn;
     // One cell votes in both.
-    belief.slackMs[pop] = blendedAsn(votes, own.slackMs[pop]!, area.slackMs[pop]!);
+    const slack = blendedAsn(votes, own.slackMs(pop), area.slackMs(pop));
+    belief.put(pop, blendedAsn(votes, own.ms(pop), area.ms(pop)), slack, Basis.asn);
   }
   return belief;
 }
@@ -457,19 +436,19 @@ function blended(votes: number, ms: number, aroundMs: number): number {
   return (votes * ms + estimation.metroShrinkage * aroundMs) / (votes + estimation.metroShrinkage);
 }
 
-function isNews(before: Known, after: Residuals, byAsn: Known['byAsn']): boolean {
-  if (differ(before, after, estimation.metroVotes) || before.byAsn.size !== byAsn.size) return true;
-  for (const [asn, residuals] of byAsn) {
+function isNews(before: Known, after: Known, pops: number): boolean {
+  if (differ(before.all, after.all, estimation.metroVotes, pops) || before.byAsn.size !== after.byAsn.size) return true;
+  for (const [asn, residuals] of after.byAsn) {
     const old = before.byAsn.get(asn);
-    if (old === undefined || differ(old, residuals, estimation.votes)) return true;
+    if (old === undefined || differ(old, residuals, estimation.votes, pops)) return true;
   }
   return false;
 }
 
-function differ(a: Residuals, b: Residuals, least: number): boolean {
-  for (let pop = 0; pop < a.ms.length; pop++) {
-    if (a.votes[pop]! >= least !== b.votes[pop]! >= least) return true;
-    if (b.votes[pop]! >= least && Math.abs(a.ms[pop]! - b.ms[pop]!) > tellMs) return true;
+function differ(a: Residuals, b: Residuals, least: number, pops: number): boolean {
+  for (let pop = 0; pop < pops; pop++) {
+    if (a.votes(pop) >= least !== b.votes(pop) >= least) return true;
+    if (b.votes(pop) >= least && Math.abs(a.ms(pop) - b.ms(pop)) > tellMs) return true;
   }
   return false;
 }

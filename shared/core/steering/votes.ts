@@ -10,23 +10,7 @@
 import { widened } from './cell-index.ts';
 import { shrunkMedian } from './estimation.ts';
 import { Middles, medianByPicking } from './medians.ts';
-
-export interface Residuals {
-  /** By PoP; NaN where too few voted. */
-  readonly ms: Float32Array;
-  readonly votes: Uint16Array;
-  /** How far one vote alone can move `ms` at most. */
-  readonly slackMs: Float32Array;
-}
-
-export function emptyResiduals(pops: number): Residuals {
-  const buffer = new ArrayBuffer(10 * pops);
-  return {
-    ms: new Float32Array(buffer, 0, pops),
-    slackMs: new Float32Array(buffer, 4 * pops, pops),
-    votes: new Uint16Array(buffer, 8 * pops, pops),
-  };
-}
+import { Residuals } from './residuals.ts';
 
 export class Votes {
   /** Cells that vote, and votes. */
@@ -137,14 +121,12 @@ export class Votes {
   /** Medians by PoP of what was spread, which is out of order then; NaN where fewer than `least` voted. */
   medians(least: number): Residuals {
     const pops = this.start.length - 1;
-    const residuals = emptyResiduals(pops);
+    const residuals = new Residuals(pops);
     const middles = this.middles();
     for (let pop = 0; pop < pops; pop++) {
       const count = middles.counts[pop]!;
-      const isKnown = count > 0 && count >= least;
-      residuals.votes[pop] = count;
-      residuals.ms[pop] = isKnown ? middles.median(pop) : Number.NaN;
-      residuals.slackMs[pop] = isKnown ? middles.slack(pop) : Number.NaN;
+      if (count > 0 && count >= least) residuals.put(pop, middles.median(pop), middles.slack(pop), count);
+      else residuals.put(pop, Number.NaN, Number.NaN, count);
     }
     return residuals;
   }
