@@ -3,7 +3,7 @@ import { cellOf, formatPrefix, parseAddress } from '@ufes/core/ip.ts';
 import type { Rng } from '@ufes/core/ports.ts';
 import { newTokenId, signToken } from '@ufes/probe/token.ts';
 
-const targets = ['lon', 'iad', 'sin', 'fra', 'nrt'].map((pop) => `pop:${pop}`);
+export const targets = ['lon', 'iad', 'sin', 'fra', 'nrt'].map((pop) => `pop:${pop}`);
 
 /** One client of each of `prefixes` /24s in turn, then the next one of each. */
 export function clientOf(i: number, prefixes: number): string {

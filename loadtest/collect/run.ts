@@ -9,7 +9,19 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { cpuUs, ended, facts, goAhead, load, loadCore, pause, pinned, serverCore, stop } from '../dns/machine.ts';
+import {
+  cpuUs,
+  ended,
+  facts,
+  goAhead,
+  load,
+  loadCore,
+  measuredNice,
+  pause,
+  pinned,
+  serverCore,
+  stop,
+} from '../dns/machine.ts';
 import type { PostJob, PostOutcome } from './poster.ts';
 import { endService, type Running, startService } from './services.ts';
 
@@ -46,7 +58,7 @@ async function startBare(core: number) {
 }
 
 const collector = (name: string, core: number): Promise<Running> =>
-  startService('probe', { folder: join(folder, name), core, ...(store && { store }) });
+  startService('probe', { folder: join(folder, name), core, nice: measuredNice, ...(store && { store }) });
 
 async function one() {
   const results: { bare: number; collector: number; ratio: number; cpuUs: number; statuses: unknown }[] = [];

@@ -1,8 +1,10 @@
-/** Services as operators run them, each in a folder of its own: `ufes probe`, `ufes mapper`. */
+/** Services as operators run them, each in a folder of its own: `ufes probe`, `ufes mapper`, `ufes controller`. */
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
 import { join } from 'node:path';
+import { builtinState } from '@ufes/geoip/testing-builtin.ts';
 import { adminGet } from '@ufes/io/admin-client.ts';
 import { freePort, pause, pinned } from '../dns/machine.ts';
 
@@ -20,11 +22,16 @@ export interface Running {
 export interface Shape {
   /** Folder of its state; made when it is not there. */
   readonly folder: string;
-  readonly core: number;
+  /** Default: any. */
+  readonly core?: number;
   /** `redis://…`; default: embedded. */
   readonly store?: string;
   readonly port?: number;
+  /** Folder of another service, whose keys it shares. */
+  readonly keysOf?: string;
   readonly log?: string;
+  /** Default 0. */
+  readonly nice?: number;
 }
 
 /** Behind a load balancer on this machine, with five PoPs that nobody measures. */
@@ -41,20 +48,37 @@ function configuration(port: number, store: string | undefined): string {
         { title: id, location, vips: { v4: `127.0.${10 * i + 10}.1` } },
       ]),
     ),
+    probes: { zone: 'probe.example' },
     origins: {},
-    zones: {},
+    zones: {
+      'probe.example': {
+        soa: { primary: 'ns1.probe.example.', contact: 'hostmaster.probe.example.' },
+        ns: ['ns1.probe.example.'],
+        records: [{ name: 'ns1', type: 'A', data: '127.0.0.1' }],
+      },
+    },
     services: {},
   });
 }
 
 /** Resolves when it is ready. */
 export async function startService(service: 'probe' | 'mapper' | 'controller', shape: Shape): Promise<Running> {
-  const { folder, core, store, log = 'warn' } = shape;
+  const { folder, core, store, keysOf, log = 'warn', nice = 0 } = shape;
   const port = shape.port ?? (await freePort());
   mkdirSync(folder, { recursive: true });
+  mkdirSync(join(builtinState, 'geoip'), { recursive: true });
+  if (!existsSync(join(folder, 'geoip'))) symlinkSync(join(builtinState, 'geoip'), join(folder, 'geoip'));
+  if (keysOf !== undefined) cpSync(join(keysOf, 'keys'), join(folder, 'keys'), { recursive: true });
   const file = join(folder, `${service}.yaml`);
   writeFileSync(file, configuration(port, store));
-  const child = pinned(core, process.execPath, [command, service, '--config', file, '--state', folder, '--log', log]);
+  const cores =
+    core === undefined
+      ? cpus()
+          .map((_, i) => i)
+          .join(',')
+      : String(core);
+  const args = [command, service, '--config', file, '--state', folder, '--log', log];
+  const child = pinned(cores, process.execPath, args, { nice });
   child.stdout?.on('data', (chunk: Buffer) => process.stderr.write(chunk));
   child.stderr?.on('data', (chunk: Buffer) => process.stderr.write(chunk));
   const ask = (path: string): Promise<unknown> => adminGet(folder, service, path);

@@ -33,9 +33,9 @@ export interface SpawnOptions {
   readonly stdin?: string;
 }
 
-/** A child on one core; taskset and nice become the program itself, so that its pid is the program's. */
+/** A child on one core, or on some (`0,1`); taskset and nice become the program itself, so that its pid is the program's. */
 export function pinned(
-  core: number,
+  core: number | string,
   command: string,
   args: readonly string[],
   options: SpawnOptions = {},
