@@ -160,9 +160,10 @@ export class RedisLink {
       await this.#whenUsable(untilMs);
       const sentAtMs = performance.now();
       const answer = await within(untilMs - sentAtMs, send(), () => {
-        // Not one answer to anybody all the time: this connection leads nowhere.
-        if (this.#heardAtMs < sentAtMs) this.#client.disconnect(true);
-        return new Error(`no answer within ${limits.redis.callMs} ms`);
+        const why = `no answer within ${limits.redis.callMs} ms`;
+        // Nor to anybody else all the time: this connection leads nowhere.
+        if (this.#heardAtMs < sentAtMs) this.#leave(why);
+        return new Error(why);
       });
       this.#heardAtMs = performance.now();
       return answer;
@@ -176,7 +177,7 @@ export class RedisLink {
     const known = answers.find(([begin]) => message.startsWith(begin));
     if (known !== undefined || isReply(error)) this.#heardAtMs = performance.now();
     // It was the master when we connected.
-    if (message.startsWith('READONLY')) this.#client.disconnect(true);
+    if (message.startsWith('READONLY')) this.#leave(`it ${known![1]}`);
     const what = known?.[1] ?? (this.#state === 'refused' ? this.#why : `cannot be used: ${message}`);
     const failure = new OperatingError('STORE_UNAVAILABLE', `the store ${this.name} ${what}`);
     if (this.#state !== 'closed') {
@@ -213,8 +214,7 @@ export class RedisLink {
     clearTimeout(this.#watch);
     this.#watch = setTimeout(() => {
       if (this.#state !== 'connecting') return;
-      this.#lost(`no answer within ${limits.redis.callMs} ms`);
-      this.#client.disconnect(true);
+      this.#leave(`no answer within ${limits.redis.callMs} ms`);
     }, limits.redis.callMs);
     this.#watch.unref();
   }
@@ -228,6 +228,12 @@ export class RedisLink {
     this.#isDown = true;
     this.#state = 'connecting';
     this.#settle(new Error(this.#why), this.#attempts);
+  }
+
+  /** Gives this connection up for a new one. */
+  #leave(why: string): void {
+    this.#lost(why);
+    if (this.#state !== 'closed') this.#client.disconnect(true);
   }
 
   /** Now and then; oftener while it is refused. */
@@ -247,8 +253,7 @@ export class RedisLink {
     } catch (error) {
       // Where INFO alone is refused, who set that knows what he does.
       if (!(isReply(error) && plain(error).startsWith('NOPERM'))) {
-        this.#lost(plain(error));
-        this.#client.disconnect(true);
+        this.#leave(plain(error));
         return;
       }
       found = { warnings: ['does not let ufes see INFO: whether it evicts is not known'] };

@@ -1,7 +1,7 @@
 /** A real redis-server for tests: on a free port of loopback, in a folder of its own, gone afterwards. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -39,8 +39,10 @@ export async function startRedis(args: readonly string[] = [], port?: number): P
   const own = port ?? (await freePort());
   const folder = await mkdtemp(join(tmpdir(), 'ufes-redis-'));
   const isSentinel = args.includes('--sentinel');
+  const file = join(folder, 'redis.conf');
+  await writeFile(file, '');
   const first = isSentinel ? [] : ['--save', '', '--appendonly', 'no'];
-  const all = ['--port', String(own), '--bind', '127.0.0.1', '--dir', folder, ...first, ...args];
+  const all = [file, '--port', String(own), '--bind', '127.0.0.1', '--dir', folder, ...first, ...args];
   let child: ChildProcess | undefined;
   const cli = async (...command: string[]): Promise<string> => {
     const { stdout } = await promisify(execFile)('redis-cli', ['-p', String(own), ...command]);
