@@ -256,6 +256,21 @@ describe('guardrails and exemptions', () => {
     expect(goes(true)).toBe(3);
   });
 
+  test('off a receiver that is full go as many as make room for those that must, and no more', () => {
+    const at = (pop: string) => ({ ranking: [pop, ...judgedPops.filter((other) => other !== pop)] });
+    // Ten are to leave London for Virginia, which is full; forty of its own are to go on to Singapore.
+    const before = judgedMap(cells(100, (cell) => (cell < 20 ? {} : at('iad'))));
+    const after = judgedMap(cells(100, (cell) => (cell < 20 ? toIad : at(cell < 100 ? 'sin' : 'iad'))));
+    const loads = { iad: { requestsPerSecond: 900 }, sin: { requestsPerSecond: 0 } };
+    const pops = popsNow({ ...loads, lon: { isDegraded: true, requestsPerSecond: 100 } });
+    const isReleased = true;
+    const { map, moved: shares } = judge(before, after, { pops, isReleased });
+    expect(shares.exempt).toBeCloseTo(0.16);
+    expect(firstsOf(map!, 10)).toEqual(numbers(10).map(() => 'iad'));
+    const held = { rolledBack: { version: '1-a', untilMs: startMs + 1 } };
+    expect(moved(judge(before, after, { pops, ...held }).map, 10)).toBe(4);
+  });
+
   test('no PoP is too full for some that come while as many leave it', () => {
     const before = judgedMap(cells(100, (at) => (at < 20 ? toIad : {})));
     // Ten go each way; those that leave Virginia are measured for the first time.

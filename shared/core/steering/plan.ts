@@ -13,10 +13,11 @@
 import { type DesiredService, groupKey } from '../desired.ts';
 import { type Family, formatPrefix } from '../ip.ts';
 import { limits } from '../limits.ts';
-import { type GroupCosts, Spread } from './judge.ts';
+import type { GroupCosts } from './judge.ts';
 import type { PlanInput, PlanSide } from './plan-input.ts';
 import { type Pair, pairsOf, Side } from './plan-side.ts';
 import { defaultRoom } from './room.ts';
+import { Spread } from './spread.ts';
 
 export interface PlannedPop {
   readonly pop: string;
