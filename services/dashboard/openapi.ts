@@ -1,5 +1,6 @@
 /** The OpenAPI document of the dashboard's API, out of the schemas that type it. */
 import {
+  apartStateSchema,
   compareAnswerSchema,
   compareStateSchema,
   jobReportSchema,
@@ -94,6 +95,13 @@ export const openApi = {
     '/api/jobs/retry': order('Lets a dead job run again', ['name', 'id']),
     '/api/jobs/drop': order('Forgets a dead job', ['name', 'id']),
     '/api/jobs/run': order('Adds a job of a scheduled name now', ['name']),
+    '/api/quarantine': {
+      get: {
+        summary: 'Beacons that were refused, and measurements that do not count',
+        parameters: [parameter('limit', 'rows of each kind; default 100', false)],
+        responses: { 200: json('what, where from, why', reference('ApartState')), 400: problem },
+      },
+    },
     '/api/status': {
       get: {
         summary: 'The processes: state, memory, time since start',
@@ -121,6 +129,7 @@ export const openApi = {
       CompareAnswer: compareAnswerSchema,
       CompareState: compareStateSchema,
       MapChanges: mapChangesSchema,
+      ApartState: apartStateSchema,
       JobsState: jobsStateSchema,
       JobReport: jobReportSchema,
       JobSummary: jobSummarySchema,

@@ -14,6 +14,7 @@ import { type Evidence, type Explanation, withEvidence } from '@ufes/core/steeri
 import { systemClock } from '@ufes/io/clock.ts';
 import { createHttp, type HttpApp, type HttpReply } from '@ufes/io/http.ts';
 import { isLoopbackHost } from './address.ts';
+import { apartState } from './apart.ts';
 import type { Asset, Site } from './bundle.ts';
 import type { Ask, Collector } from './collect.ts';
 import type { EventHub } from './events.ts';
@@ -45,7 +46,7 @@ const securityHeaders = {
   'cross-origin-resource-policy': 'same-origin',
 } as const;
 
-const pages = ['/', '/world', '/compare', '/explain', '/changes', '/services', '/jobs'];
+const pages = ['/', '/world', '/compare', '/explain', '/changes', '/quarantine', '/services', '/jobs'];
 
 export function createServer(init: ServerInit): HttpApp {
   const { log, collector } = init;
@@ -66,6 +67,7 @@ export function createServer(init: ServerInit): HttpApp {
   app.get('/api/status', async (_request, reply) => fresh(reply).send(await collector.status()));
   app.get('/api/explain', async (request, reply) => fresh(reply).send(await explain(init.ask, request.query)));
   app.get('/api/changes', async (request, reply) => fresh(reply).send(await changes(init.ask, request.query)));
+  app.get('/api/quarantine', async (request, reply) => fresh(reply).send(await apartState(init.ask, request.query)));
   init.addJobs(app);
   app.get('/openapi.json', async () => openApi);
 

@@ -44,6 +44,7 @@ export class Folder implements Component {
   readonly degradations = new Degradations();
   /** The last ones that were set aside, newest first. */
   readonly rejected: RejectedRecord[] = [];
+  readonly rejectedCounts = new Map<Rejection, number>();
   samplesFolded = 0;
   /** Times that records were missing and asked for again. */
   gaps = 0;
@@ -169,7 +170,7 @@ export class Folder implements Component {
   async #each(act: (shard: Shard) => Promise<void>): Promise<void> {
     try {
       await this.#crew.refresh();
-      for (const shard of this.#shards) if (!this.#isStopped) await act(shard);
+      await this.#all(act);
       await this.#giveBack();
       if (this.#storeGone) this.#parts.log.info({}, 'the store is back');
       this.#storeGone = false;
@@ -177,6 +178,16 @@ export class Folder implements Component {
       if (!this.#storeGone) this.#parts.log.warn({ error: describeError(thrown) }, 'samples wait for the store');
       this.#storeGone = true;
     }
+  }
+
+  /** Some at a time: while the store is at one, another's sketches are made. Settles when none is under way. */
+  async #all(act: (shard: Shard) => Promise<void>): Promise<void> {
+    const waiting = [...this.#shards];
+    const lane = async (): Promise<void> => {
+      for (let next = waiting.shift(); next !== undefined && !this.#isStopped; next = waiting.shift()) await act(next);
+    };
+    const lanes = await Promise.allSettled(Array.from({ length: limits.evidence.shardsAtOnce }, lane));
+    for (const one of lanes) if (one.status === 'rejected') throw one.reason;
   }
 
   #mayTake(): boolean {
@@ -201,6 +212,7 @@ export class Folder implements Component {
 
   #reject(why: Rejection, where: { shard: number; collector: string; seq: number }, bytes: Uint8Array): void {
     this.#metrics.rejected.inc({ reason: why });
+    this.rejectedCounts.set(why, (this.rejectedCounts.get(why) ?? 0) + 1);
     const text = new TextDecoder().decode(bytes.subarray(0, 200));
     this.rejected.unshift({ atMs: this.#parts.clock.nowMs(), why, ...where, text });
     this.rejected.length = Math.min(this.rejected.length, limits.evidence.rejectedKept);

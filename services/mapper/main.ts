@@ -2,10 +2,12 @@
 
 import type { Component } from '@ufes/core/ports.ts';
 import { type Geoip, openGeoip } from '@ufes/geoip/geoip.ts';
+import { geoipRefresh } from '@ufes/geoip/refresh.ts';
 import { watchGeoip } from '@ufes/geoip/watch.ts';
 import { registerJobsApi } from '@ufes/io/queue/jobs-api.ts';
 import type { ServiceContext, ServiceMain } from '@ufes/io/service.ts';
 import { Builder } from './builder.ts';
+import { registerDoubtsApi } from './doubts-api.ts';
 import { type Running, registerEvidenceApi } from './evidence-api.ts';
 import { Folder } from './fold.ts';
 import { registerForecastApi } from './forecast-api.ts';
@@ -20,6 +22,7 @@ export const main: ServiceMain = (context) => {
   const running: Running = {};
   const components: Component[] = [];
   registerEvidenceApi(context, running);
+  registerDoubtsApi(context, running);
   registerHistoryApi(context, running);
   registerForecastApi(context, running);
   registerJobsApi(context.admin, context);
@@ -64,7 +67,7 @@ export const main: ServiceMain = (context) => {
       const watch = watchGeoip(choice, context.clock, swapped, geoip);
       await watch.start();
       components.push(watch);
-      for (const job of mapperJobs(context, builder, folder.table)) {
+      for (const job of [...mapperJobs(context, builder, folder.table), ...geoipRefresh(context, true)]) {
         await job.start();
         components.push(job);
       }

@@ -13,6 +13,7 @@ import { Registry } from '@ufes/io/metrics.ts';
 import type { ServiceContext } from '@ufes/io/service.ts';
 import { type TestContext, testContext } from '@ufes/io/testing.ts';
 import { Builder } from './builder.ts';
+import { registerDoubtsApi } from './doubts-api.ts';
 import { type Running, registerEvidenceApi } from './evidence-api.ts';
 import type { Fed } from './feed.ts';
 import { Folder } from './fold.ts';
@@ -112,6 +113,7 @@ export async function createMapper(
   const seen = wrap?.(context) ?? context;
   const running: Running = {};
   registerEvidenceApi(seen, running);
+  registerDoubtsApi(context, running);
   registerHistoryApi(seen, running);
   registerForecastApi(seen, running);
   const metrics = mapperMetrics(new Registry());

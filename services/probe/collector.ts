@@ -16,7 +16,7 @@ import { type Address, cellOf, formatPrefix } from '@ufes/core/ip.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Clock, Log, Rng } from '@ufes/core/ports.ts';
 import type { TrustedProxies } from '@ufes/core/proxies.ts';
-import type { RefusalReason } from '@ufes/core/quarantine.ts';
+import type { RefusalReason } from '@ufes/core/quarantine-words.ts';
 import { type Beacon, checkBeacon, type Observation, type Plan, type SampleRecord } from '@ufes/core/samples.ts';
 import type { BeaconBudget } from '@ufes/core/steering/asking.ts';
 import { weightOf } from '@ufes/core/steering/targets.ts';

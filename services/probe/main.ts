@@ -8,7 +8,7 @@ import { type DesiredState, decodeDesired } from '@ufes/core/desired.ts';
 import { type Address, cellOf, formatPrefix } from '@ufes/core/ip.ts';
 import type { Component } from '@ufes/core/ports.ts';
 import { TrustedProxies } from '@ufes/core/proxies.ts';
-import type { RefusalReason } from '@ufes/core/quarantine.ts';
+import type { RefusalReason } from '@ufes/core/quarantine-words.ts';
 import { BeaconBudget } from '@ufes/core/steering/asking.ts';
 import { formatEndpoint } from '@ufes/io/address.ts';
 import { followArtefact } from '@ufes/io/artefact.ts';

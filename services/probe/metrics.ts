@@ -1,6 +1,6 @@
 /** What the collector counts. */
 
-import type { RefusalReason } from '@ufes/core/quarantine.ts';
+import type { RefusalReason } from '@ufes/core/quarantine-words.ts';
 import { Counter, Gauge, Histogram, type Registry } from '@ufes/io/metrics.ts';
 import type { Outcome } from './collector.ts';
 import type { Forwarder } from './forward.ts';

@@ -4,7 +4,8 @@
  */
 import { type ErrorCode, OperatingError } from '@ufes/core/errors.ts';
 import { limits } from '@ufes/core/limits.ts';
-import { type RefusalReason, type Refused, type RefusedPrefix, refusalReasons } from '@ufes/core/quarantine.ts';
+import type { Refused, RefusedPrefix } from '@ufes/core/quarantine.ts';
+import { type RefusalReason, refusalReasons } from '@ufes/core/quarantine-words.ts';
 
 const codes: Record<RefusalReason, ErrorCode> = {
   forged: 'TOKEN_INVALID',

@@ -15,6 +15,7 @@ import { history } from './commands/history.ts';
 import { jobs } from './commands/jobs.ts';
 import { plan } from './commands/plan.ts';
 import { probe } from './commands/probe.ts';
+import { quarantine } from './commands/quarantine.ts';
 import { rollback } from './commands/rollback.ts';
 import { serviceCommand } from './commands/service.ts';
 import { status } from './commands/status.ts';
@@ -35,6 +36,7 @@ const commands: Record<string, Command> = {
   verdict,
   history,
   rollback,
+  quarantine,
   jobs,
   geoip,
   dns,

@@ -12,6 +12,7 @@
 import { type Static, type TSchema, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { JobReport, JobSummary } from './ports.ts';
+import { heldApartSchema, refusedSchema } from './quarantine.ts';
 import type { Publication, Reason } from './steering/publication.ts';
 
 const count = (description?: string) => Type.Integer({ minimum: 0, ...(description ? { description } : {}) });
@@ -315,6 +316,15 @@ export const statusStateSchema = Type.Object({
 });
 export type StatusState = Static<typeof statusStateSchema>;
 
+/** GET /api/quarantine. Absent parts: `missing` says why. */
+export const apartStateSchema = Type.Object({
+  atMs: Type.Number(),
+  refused: Type.Optional(refusedSchema),
+  apart: Type.Optional(heldApartSchema),
+  missing: Type.Array(missingSchema),
+});
+export type ApartState = Static<typeof apartStateSchema>;
+
 /**
  * What GET /api/events sends. Each event holds the whole of its kind, so a gap loses nothing: `world` every second
  * (it is the heartbeat too), `users` and `compare` when they changed.
@@ -342,3 +352,5 @@ export const parseMapperPrefixes = parser('/prefixes of mapper', mapperPrefixesS
 export const parseMapperHistory = parser('/history of mapper', mapperHistorySchema);
 export const parseRollup = parser('/rollup of mapper', rollupSchema);
 export const parseCompareState = parser('/compare of mapper', compareStateSchema);
+export const parseRefused = parser('/refused of probe', refusedSchema);
+export const parseHeldApart = parser('/quarantine of mapper', heldApartSchema);

@@ -104,12 +104,16 @@ export const limits = {
     /** The compiling process touches its lock every second; silent for this long, it is gone. */
     lockStaleMs: 15_000,
     lockPollMs: 200,
+    /** A database of 1 GB at 2 MB a second. */
+    fetchMs: 600_000,
   },
   evidence: {
     /** Shards by prefix hash. More than mappers that will ever share the work, few enough to lease one by one. */
     shards: 16,
     /** Records folded in one transaction. */
     foldRecords: 5_000,
+    /** Folded side by side: one's transaction travels while another's is made. */
+    shardsAtOnce: 3,
     /** A mapper that died leaves its shards after this long; renewed at a third of it, a small write a shard. */
     leaseMs: 5_000,
     /** A sample of the future says that a collector's clock is wrong: it would age all others at once. */
@@ -545,6 +549,8 @@ export const limits = {
   dashboard: {
     /** Entries of the page Changes. */
     changes: 500,
+    /** Rows of each table of the page Quarantine. */
+    apart: 1_000,
     /** An explanation of the past: a map of then is unpacked, and its predecessors. */
     pastMs: 30_000,
     /** Event streams at once: every operator and a few screens; each costs a write a second. */

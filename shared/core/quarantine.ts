@@ -1,49 +1,8 @@
 /**
  * What was measured and does not count, as it is told: by collectors, what they refused; by the mapper, what is set aside,
- * kept in quarantine, or makes a place disputed. The words for each reason are here, for the command and the pages alike.
+ * kept in quarantine, or makes a place disputed. Reasons in words: quarantine-words.ts.
  */
 import { type Static, Type } from 'typebox';
-
-/** Why a collector refused a beacon; what each means and what to do about it. */
-export const refusalWords = {
-  forged: ['token not ours', 'Signed by nobody here: made up, or by a collector with another STATE/keys/token.key.'],
-  expired: ['token expired', 'More than 5 minutes after its plan: a slow page, or an old token tried again.'],
-  'foreign-prefix': [
-    'token of another network',
-    'The plan was given to one network and the beacon came from another, of another AS: tokens are passed around, or a proxy in front is not in trustedProxies.',
-  ],
-  'over-address-cap': [
-    'too many from one address',
-    'A flood, or many people behind one NAT: what is beyond probes.caps.addressPerHour adds nothing to what is known.',
-  ],
-  'over-prefix-cap': ['too many from one prefix', 'A flood from one network: probes.caps.prefixPerHour.'],
-  'agent-unknown': ['agent not known', 'No key of that name, or revoked: `ufes probe agents` lists them.'],
-  'agent-signature': [
-    'agent signature wrong',
-    'The key is not the one of that name, or the clock of its host is wrong.',
-  ],
-  'agent-elsewhere': [
-    'agent in another place',
-    'Outside the prefixes that its key is bound to: a copied key, or a moved host.',
-  ],
-  'over-agent-cap': [
-    'agent too often',
-    'More than an agent may report in an hour: two hosts with one key, or --every is too short.',
-  ],
-} as const satisfies Record<string, readonly [what: string, why: string]>;
-export type RefusalReason = keyof typeof refusalWords;
-export const refusalReasons = Object.keys(refusalWords) as RefusalReason[];
-
-/** Why the mapper set a record aside. */
-export const asideWords = {
-  json: ['not JSON', 'A record of the stream is damaged, or written by another program.'],
-  shape: ['wrong fields', 'A collector of another version, or damage.'],
-  prefix: ['no prefix', 'Its prefix is no /24 or /48.'],
-  shard: ['wrong shard', 'A collector that counts shards otherwise.'],
-  future: ['of the future', 'The clock of a collector is ahead.'],
-  'token-repeated': ['token used before', 'A beacon that was sent again: counted once.'],
-  'prefixes-full': ['no room', 'More prefixes than limits.evidence.prefixes.'],
-} as const satisfies Record<string, readonly [what: string, why: string]>;
 
 const ms = (description: string) => Type.Number({ description });
 
@@ -70,3 +29,73 @@ export const refusedSchema = Type.Object({
   prefixes: Type.Array(refusedPrefixSchema, { description: 'refused most, first' }),
 });
 export type Refused = Static<typeof refusedSchema>;
+
+const place = Type.Optional(Type.String({ description: 'as GeoIP has it' }));
+
+/** A prefix of which clients timed something faster than light allows from where GeoIP has it. */
+export const quarantinedPrefixSchema = Type.Object({
+  prefix: Type.String(),
+  place,
+  asn: Type.Optional(Type.String({ description: 'number and name' })),
+  isDisputed: Type.Boolean({
+    description: 'edges say too that it is nearer: from now on nothing is put in quarantine',
+  }),
+  /** One for each PoP, the one with most samples first. */
+  claims: Type.Array(
+    Type.Object({
+      target: Type.String(),
+      samples: Type.Integer(),
+      ms: ms('25th percentile of what was claimed'),
+      floorMs: Type.Optional(ms('quickest that its place allows')),
+      lastAtMs: Type.Number(),
+    }),
+  ),
+});
+export type QuarantinedPrefix = Static<typeof quarantinedPrefixSchema>;
+
+/** A prefix that edges timed nearer than light allows: GeoIP is wrong about it. */
+export const disputedPrefixSchema = Type.Object({
+  prefix: Type.String(),
+  place,
+  asn: Type.Optional(Type.String()),
+  target: Type.String({ description: 'the PoP that is farthest below its floor' }),
+  samples: Type.Integer(),
+  ms: ms('25th percentile, timed by the edge'),
+  floorMs: ms('quickest that its place allows'),
+  lastAtMs: Type.Number(),
+});
+export type DisputedPrefix = Static<typeof disputedPrefixSchema>;
+
+const total = (description: string) => Type.Integer({ description });
+
+/** mapper GET /quarantine. */
+export const heldApartSchema = Type.Object({
+  atMs: Type.Number(),
+  quarantined: Type.Object({
+    prefixes: total('that have anything in quarantine'),
+    samples: Type.Integer(),
+    rows: Type.Array(quarantinedPrefixSchema, { description: 'newest first' }),
+  }),
+  disputed: Type.Object({ prefixes: Type.Integer(), rows: Type.Array(disputedPrefixSchema) }),
+  loose: Type.Object({
+    prefixes: total('with evidence from plans of another prefix of their AS'),
+    samples: Type.Integer(),
+    outranked: total('of those prefixes, where an edge has timed and it counts for nothing'),
+  }),
+  aside: Type.Object({
+    sinceMs: ms('counted since'),
+    reasons: Type.Array(Type.Object({ reason: Type.String(), total: Type.Integer() })),
+    rows: Type.Array(
+      Type.Object({
+        atMs: Type.Number(),
+        reason: Type.String(),
+        shard: Type.Integer(),
+        collector: Type.String(),
+        seq: Type.Integer(),
+        text: Type.String({ description: 'the beginning of it' }),
+      }),
+      { description: 'newest first' },
+    ),
+  }),
+});
+export type HeldApart = Static<typeof heldApartSchema>;

@@ -15,6 +15,7 @@ const pages: Readonly<Record<string, { title: string; load: () => Promise<{ Page
   '/compare': { title: 'Compare', load: () => import('./pages/compare.tsx') },
   '/explain': { title: 'Explain', load: () => import('./pages/explain.tsx') },
   '/changes': { title: 'Changes', load: () => import('./pages/changes.tsx') },
+  '/quarantine': { title: 'Quarantine', load: () => import('./pages/quarantine.tsx') },
   '/services': { title: 'Services', load: () => import('./pages/services.tsx') },
   '/jobs': { title: 'Jobs', load: () => import('./pages/jobs.tsx') },
 };
