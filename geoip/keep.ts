@@ -77,7 +77,8 @@ async function compileInThread(task: CompileTask, { onProgress, signal }: KeepOp
 }
 
 /** Waits for the lock; the result gives it back. */
-async function lock(file: string, { signal }: KeepOptions): Promise<() => Promise<void>> {
+/** Waits for its turn; the result gives it back. */
+export async function lock(file: string, { signal }: KeepOptions): Promise<() => Promise<void>> {
   while (!(await take(file))) {
     await delay(limits.geoip.lockPollMs, undefined, { signal });
     const silentMs = systemClock.nowMs() - (await touchedMs(file));

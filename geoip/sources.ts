@@ -1,4 +1,5 @@
 /** Which files the configuration means, whether they have changed, and what their owners want said. */
+import { existsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import path from 'node:path';
@@ -17,6 +18,18 @@ export interface GeoipChoice {
   readonly city: string;
   /** `builtin`, `none` or the path of an mmdb. */
   readonly asn: string;
+  readonly update?: GeoipUpdate;
+}
+
+/** URLs of mmdb files, `.gz` or plain, whose fetched copies take the place of what the choice names. */
+export interface GeoipUpdate {
+  readonly city?: string;
+  readonly asn?: string;
+}
+
+/** Where the copy is. */
+export function fetchedFile(state: string, which: 'city' | 'asn'): string {
+  return path.join(state, 'geoip', `fetched-${which}.mmdb`);
 }
 
 export interface SourceFile {
@@ -58,7 +71,8 @@ function located(resolve: () => string, key: string): { folder: string; version:
 }
 
 /** Looks at the files. Rejects with GEOIP_UNREADABLE when one cannot be, naming it. */
-export async function findSources(choice: GeoipChoice): Promise<Sources> {
+export async function findSources(named: GeoipChoice & { readonly state?: string }): Promise<Sources> {
+  const choice = withFetched(named);
   const city = choice.city === 'builtin' ? builtinCity() : undefined;
   const asn = choice.asn === 'builtin' ? builtinAsn() : undefined;
   const cityFiles = city
@@ -76,7 +90,7 @@ export async function findSources(choice: GeoipChoice): Promise<Sources> {
   ]);
   const marks = looks.map(({ file, bytes, mark }) => `${path.basename(file)}:${bytes}:${mark}`);
   const files = looks.map(({ file, bytes }) => ({ file, bytes }));
-  const configured = configuredOf(choice);
+  const configured = configuredOf(named);
   return {
     key: [configured, city?.version ?? '', asn?.version ?? '', ...marks].join('|'),
     configured,
@@ -89,9 +103,20 @@ export async function findSources(choice: GeoipChoice): Promise<Sources> {
   };
 }
 
+/** The fetched copies, where they are wanted and there. */
+function withFetched({ city, asn, update, state }: GeoipChoice & { readonly state?: string }): GeoipChoice {
+  const fetched = (which: 'city' | 'asn', named: string): string => {
+    if (state === undefined || update?.[which] === undefined) return named;
+    const file = fetchedFile(state, which);
+    return existsSync(file) ? file : named;
+  };
+  return { city: fetched('city', city), asn: fetched('asn', asn) };
+}
+
 /** What the configuration names, apart from what the files hold. */
-export function configuredOf({ city, asn }: GeoipChoice): string {
-  return [city, asn].map((name) => (name === 'builtin' || name === 'none' ? name : path.resolve(name))).join('|');
+export function configuredOf({ city, asn, update }: GeoipChoice): string {
+  const names = [city, asn].map((name) => (name === 'builtin' || name === 'none' ? name : path.resolve(name)));
+  return [...names, ...(update === undefined ? [] : ['updated'])].join('|');
 }
 
 async function look(file: string, key: string, timed: boolean): Promise<SourceFile & { mark: string }> {

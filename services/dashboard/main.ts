@@ -3,6 +3,7 @@
 import { resolve } from 'node:path';
 import { decodeDesired } from '@ufes/core/desired.ts';
 import { limits } from '@ufes/core/limits.ts';
+import { geoipRefresh } from '@ufes/geoip/refresh.ts';
 import { formatEndpoint } from '@ufes/io/address.ts';
 import { adminGet, adminRequest } from '@ufes/io/admin-client.ts';
 import { followArtefact } from '@ufes/io/artefact.ts';
@@ -33,8 +34,15 @@ export const main: ServiceMain = (context) => {
       const { clock, configFolder, state } = context;
       const file = (choice: string) =>
         choice === 'builtin' || choice === 'none' ? choice : resolve(configFolder, choice);
-      const geoip = { city: file(config.geoip.city), asn: file(config.geoip.asn), state, log };
+      const geoip = {
+        city: file(config.geoip.city),
+        asn: file(config.geoip.asn),
+        update: config.geoip.update,
+        state,
+        log,
+      };
       const places = geoipPlaces(geoip, clock);
+      const refresh = geoipRefresh(context, false);
       const site = await buildSite();
       let topology = topologyOfConfig(config);
       const desired = followArtefact(context, 'desired', (payload) => {
@@ -57,9 +65,11 @@ export const main: ServiceMain = (context) => {
         await collector.stop();
         await desired.stop();
         await places.stop();
+        for (const one of refresh) await one.stop();
         hub.close();
         await app.close();
       };
+      for (const one of refresh) await one.start();
       await places.start();
       await desired.start();
       await collector.start();

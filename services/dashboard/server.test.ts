@@ -212,7 +212,11 @@ describe('the API', () => {
       app.inject({ method: 'POST', url: `/api/jobs/${path}`, headers: { ...headers, ...more }, payload });
     expect((await order('retry', { name: 'build', id: 'one' })).statusCode).toBe(404);
     expect((await order('run', { name: 'build' })).json().message).toContain('there are: rollup');
-    for (const foreign of [{ 'sec-fetch-site': 'cross-site' }, { origin: 'http://www.shop.example' }]) {
+    const foreigners: Record<string, string>[] = [
+      { 'sec-fetch-site': 'cross-site' },
+      { origin: 'http://www.shop.example' },
+    ];
+    for (const foreign of foreigners) {
       expect((await order('run', { name: 'rollup' }, foreign)).statusCode).toBe(403);
     }
     const own = { 'sec-fetch-site': 'same-origin', origin: 'http://127.0.0.1:8090' };

@@ -15,7 +15,7 @@ export interface TokenKeys {
 
 /** `keys` are there once started. The first set begins with STATE/keys/token.key, made when missing. */
 export function createTokenKeyring(context: ServiceContext): Component & { readonly keys: TokenKeys } {
-  const keys = { current: new Uint8Array(0), believed: [] as readonly Uint8Array[] };
+  const keys: { current: Uint8Array; believed: readonly Uint8Array[] } = { current: new Uint8Array(0), believed: [] };
   const first = ensureKeyFile(join(context.state, 'keys', 'token.key'), () => randomBytes(keySpecs.tokens.bytes));
   const use = (current: Uint8Array, previous: Uint8Array, next: Uint8Array): void => {
     keys.current = current;

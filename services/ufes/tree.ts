@@ -56,7 +56,7 @@ export async function runTree(init: TreeInit): Promise<number> {
     process.stderr.write(`ufes: ${line}\n`);
   }
   // Compiled once here, with progress, instead of by each process that needs it.
-  await openWithProgress(state, config.geoip.city, config.geoip.asn);
+  await openWithProgress(state, config.geoip);
   const base = { config, configFolder: folder, configPath: path, state, logLevel };
   const context = createContext({ ...base, node: 'ufes' });
   const onFatal = (node: string, code: string, message: string) =>

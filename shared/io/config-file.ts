@@ -98,7 +98,7 @@ export async function readConfig(path: string, options: ReadOptions = {}): Promi
 /** Several processes open the GeoIP data, and must mean the same file by it. */
 function withAbsolutePaths(config: Config, folder: string): Config {
   const absolute = (path: string) => (path === 'builtin' || path === 'none' ? path : resolve(folder, path));
-  return { ...config, geoip: { city: absolute(config.geoip.city), asn: absolute(config.geoip.asn) } };
+  return { ...config, geoip: { ...config.geoip, city: absolute(config.geoip.city), asn: absolute(config.geoip.asn) } };
 }
 
 /**

@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import { parseAddress } from '@ufes/core/ip.ts';
 import { formatLookup, type Geoip, openGeoip } from '@ufes/geoip/geoip.ts';
+import type { GeoipChoice } from '@ufes/geoip/sources.ts';
 import { createLog } from '@ufes/io/log.ts';
 import { type Command, jsonOption, stateFolder, stateOption, UsageError } from '../command.ts';
 
@@ -33,7 +34,7 @@ export const geoip: Command = {
       if (address === undefined) throw new UsageError(`"${text}" is no IP address, e.g. 81.2.69.160`);
       return [text, address] as const;
     });
-    const data = await openWithProgress(stateFolder(values.state), values.city, values.asn);
+    const data = await openWithProgress(stateFolder(values.state), values);
     if (action === 'build')
       process.stdout.write(
         `${data.label}: ${data.v4.starts.length} IPv4 and ${data.v6.hi.length} IPv6 ranges\n${data.attribution}\n`,
@@ -48,13 +49,14 @@ export const geoip: Command = {
 };
 
 /** Opens the data; a compile draws a bar on a terminal. */
-export async function openWithProgress(state: string, city: string, asn: string): Promise<Geoip> {
+export async function openWithProgress(state: string, { city, asn, update }: GeoipChoice): Promise<Geoip> {
   const tty = process.stderr.isTTY === true;
   let told = -1;
   const geo = await openGeoip({
     state,
     city,
     asn,
+    ...(update && { update }),
     log: createLog({ node: 'geoip' }, 'warn'),
     onProgress: (fraction, what) => {
       const tenth = Math.floor(fraction * 10);

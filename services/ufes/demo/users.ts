@@ -45,8 +45,8 @@ export const main: ServiceMain = (context) => {
   return {
     async start() {
       if (door === undefined) throw new Error('the demo needs a probe listener with proxy: v2');
-      const { city, asn } = context.config.geoip;
-      const geoip = await openGeoip({ state: context.state, city, asn, log: context.log });
+      const { geoip: choice } = context.config;
+      const geoip = await openGeoip({ state: context.state, ...choice, log: context.log });
       const world = populate(context, geoip);
       const collector = parseEndpoint(door.address);
       // They come to a site that is open.

@@ -283,6 +283,11 @@ const probeListener = Type.Object(
   closed,
 );
 
+const updateUrl = Type.String({
+  pattern: '^https?://[^\\s]+$',
+  description: 'http(s) URL of an mmdb, plain or .gz; USER:PASSWORD@ is sent as basic authentication',
+});
+
 export const configSchema = Type.Object(
   {
     state: Type.String({
@@ -311,6 +316,24 @@ export const configSchema = Type.Object(
       {
         city: Type.String({ default: 'builtin', description: 'builtin (DB-IP city lite) or a path to an mmdb' }),
         asn: Type.String({ default: 'builtin', description: 'builtin (CSV package), none, or a path to an mmdb' }),
+        update: Type.Optional(
+          Type.Object(
+            {
+              city: Type.Optional(updateUrl),
+              asn: Type.Optional(updateUrl),
+              everyHours: Type.Number({
+                minimum: 1,
+                maximum: 744,
+                default: 24,
+                description: 'hours between looks for a new edition',
+              }),
+            },
+            {
+              ...closed,
+              description: 'mmdb files to fetch and keep up to date; until they are there, city and asn count',
+            },
+          ),
+        ),
       },
       { ...closed, default: {} },
     ),
