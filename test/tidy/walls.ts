@@ -62,6 +62,7 @@ export const thirdParties: Record<string, readonly [homes: readonly Package[], w
   'dns-packet': [['@ufes/test'], 'second oracle of the wire format'],
   'fast-check': [['@ufes/test'], 'property tests and fuzzing'],
   'playwright-core': [['@ufes/test'], 'drives Chromium'],
+  k6: [['@ufes/loadtest'], 'load of visitors; the program runs the scripts, the package is a name for their imports'],
   '@datadog/sketches-js': [['@ufes/test'], 'oracle of our sketch'],
 };
 
