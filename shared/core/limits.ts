@@ -44,8 +44,10 @@ export const limits = {
   redis: {
     /** A call settles within this: what takes longer is an outage, and callers try again. */
     callMs: 2_000,
-    /** A round trip to anywhere, with TLS. */
-    connectMs: 1_500,
+    /** A connection on which nobody had an answer for so long is left for a new one; so is one that does not get to use. */
+    silentMs: 5_000,
+    /** A round trip to anywhere, with TLS, and a lost packet at its start. */
+    connectMs: 3_000,
     /** Pause between tries to connect, doubling up to this: who waits for the store hears of it no later. */
     retryMs: 500,
     /** Settings and roles change: looked at again this often, and every `lookMs` while it is refused. */
@@ -595,6 +597,7 @@ function relation(holds: boolean, text: string): void {
 }
 relation(limits.edge.drainMs < limits.supervisor.killMs, 'an edge must drain before the supervisor gives up');
 relation(limits.supervisor.killMs < limits.supervisor.stopMs, 'processes must be gone when the supervisor goes');
+relation(limits.redis.callMs < limits.redis.silentMs, 'calls fail before their connection is given up');
 relation(limits.store.busySliceMs < limits.store.busyMs, 'a wait is made of slices');
 relation(limits.store.appliedMs > 3 * limits.store.pollMs, 'an applied version must be told again before it expires');
 relation(limits.edge.drainAcceptMs < limits.edge.drainMs, 'open requests need time after the listeners have closed');

@@ -49,7 +49,7 @@ async function tookMs(act: () => Promise<unknown>): Promise<number> {
 }
 
 /** Tries until it works, as every caller does. */
-async function recovers(link: RedisLink, withinMs = 5_000): Promise<void> {
+async function recovers(link: RedisLink, withinMs = 10_000): Promise<void> {
   const untilMs = performance.now() + withinMs;
   for (;;) {
     try {

@@ -2,7 +2,7 @@
  * The connection of a process to Redis, with what ioredis leaves open:
  *
  *     connecting ──ready──▶ examined by INFO ──suitable──▶ usable ──────▶ commands
- *         ▲                   │ evicts, replica, …            │ closed, silent for a call's time, READONLY
+ *         ▲                   │ evicts, replica, …            │ closed, silent for long, READONLY
  *         └───── again ◀──────┴───────────────────────────────┘
  *
  * - Every call settles within limits.redis.callMs. Whatever keeps Redis from answering is STORE_UNAVAILABLE (retry), and
@@ -65,7 +65,8 @@ export class RedisLink {
   #state: 'connecting' | 'usable' | 'refused' | 'closed' = 'connecting';
   #why = '';
   #isDown = false;
-  #heardAtMs = 0;
+  /** Since when calls have been under way without an answer to any. */
+  #silentSinceMs: number | undefined;
   #watch: NodeJS.Timeout | undefined;
   readonly #examining: NodeJS.Timeout;
 
@@ -159,13 +160,14 @@ export class RedisLink {
     try {
       await this.#whenUsable(untilMs);
       const sentAtMs = performance.now();
+      this.#silentSinceMs ??= sentAtMs;
       const answer = await within(untilMs - sentAtMs, send(), () => {
         const why = `no answer within ${limits.redis.callMs} ms`;
-        // Nor to anybody else all the time: this connection leads nowhere.
-        if (this.#heardAtMs < sentAtMs) this.#leave(why);
+        // Nor to anybody else for long: this connection leads nowhere.
+        if (performance.now() - (this.#silentSinceMs ?? sentAtMs) > limits.redis.silentMs) this.#leave(why);
         return new Error(why);
       });
-      this.#heardAtMs = performance.now();
+      this.#silentSinceMs = undefined;
       return answer;
     } catch (error) {
       throw this.#failure(error);
@@ -175,7 +177,7 @@ export class RedisLink {
   #failure(error: unknown): OperatingError {
     const message = error instanceof Error ? plain(error) : String(error);
     const known = answers.find(([begin]) => message.startsWith(begin));
-    if (known !== undefined || isReply(error)) this.#heardAtMs = performance.now();
+    if (known !== undefined || isReply(error)) this.#silentSinceMs = undefined;
     // It was the master when we connected.
     if (message.startsWith('READONLY')) this.#leave(`it ${known![1]}`);
     const what = known?.[1] ?? (this.#state === 'refused' ? this.#why : `cannot be used: ${message}`);
@@ -214,8 +216,8 @@ export class RedisLink {
     clearTimeout(this.#watch);
     this.#watch = setTimeout(() => {
       if (this.#state !== 'connecting') return;
-      this.#leave(`no answer within ${limits.redis.callMs} ms`);
-    }, limits.redis.callMs);
+      this.#leave(`no answer within ${limits.redis.silentMs} ms`);
+    }, limits.redis.silentMs);
     this.#watch.unref();
   }
 
@@ -227,6 +229,7 @@ export class RedisLink {
     if (!this.#isDown) this.#options.log.warn({}, `the store ${this.name} cannot be reached: ${this.#why}`);
     this.#isDown = true;
     this.#state = 'connecting';
+    this.#silentSinceMs = undefined;
     this.#settle(new Error(this.#why), this.#attempts);
   }
 
