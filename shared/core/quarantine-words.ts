@@ -5,7 +5,7 @@
 
 /** Why a collector refused a beacon; what each means and what to do about it. */
 export const refusalWords = {
-  forged: ['token not ours', 'Signed by nobody here: made up, or by a collector with another STATE/keys/token.key.'],
+  forged: ['token not ours', 'Signed by nobody here: made up, or by a collector of another store.'],
   expired: ['token expired', 'More than 5 minutes after its plan: a slow page, or an old token tried again.'],
   'foreign-prefix': [
     'token of another network',

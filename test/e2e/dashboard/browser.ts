@@ -43,6 +43,7 @@ export function configuration(title = 'Virginia', listener = '127.0.0.1:0'): Con
 export interface Running {
   readonly url: string;
   readonly fakes: Fakes;
+  readonly context: TestContext;
   stop(): Promise<void>;
 }
 
@@ -62,6 +63,7 @@ async function start(config = configuration()): Promise<Running> {
   return {
     url: url.replace(/\/$/, ''),
     fakes,
+    context,
     async stop() {
       await dashboard.stop();
       await fakes.stopAll();
@@ -120,7 +122,7 @@ export function inBrowser(): InBrowser {
     run,
     async runAll() {
       const { fakes } = await run();
-      await Promise.all([fakes.start('dns'), fakes.start('mapper'), fakes.start('ufes')]);
+      await Promise.all((['dns', 'mapper', 'probe', 'ufes'] as const).map((node) => fakes.start(node)));
       fakes.load = { lon: 312, iad: 548, sin: 87 };
       for (let i = 0; i < 900; i++) fakes.answer(fakes.users[(i * 37) % fakes.users.length]!);
       return running;

@@ -14,6 +14,7 @@ import type {
   MapperPrefixes,
   PopState,
 } from '@ufes/core/dashboard.ts';
+import type { HeldApart, Refused } from '@ufes/core/quarantine.ts';
 import { seededRng } from '@ufes/core/seeded.ts';
 import { writeMmdb } from '@ufes/geoip/testing-mmdb.ts';
 import { listenAdmin } from '@ufes/io/admin.ts';
@@ -72,6 +73,8 @@ export interface FakeUser {
 
 const k = 3;
 
+export type FakeNode = 'dns' | 'mapper' | 'probe' | 'ufes';
+
 export interface Fakes {
   readonly users: readonly FakeUser[];
   state: Map<string, PopState>;
@@ -87,8 +90,11 @@ export interface Fakes {
   explanation: unknown;
   /** What GET /history of the mapper gives. */
   history: unknown;
-  start(node: 'dns' | 'mapper' | 'ufes'): Promise<void>;
-  stop(node: 'dns' | 'mapper' | 'ufes'): Promise<void>;
+  /** What GET /refused of the collector and /quarantine of the mapper give. */
+  refused: Refused;
+  apart: HeldApart;
+  start(node: FakeNode): Promise<void>;
+  stop(node: FakeNode): Promise<void>;
   stopAll(): Promise<void>;
 }
 
@@ -113,6 +119,14 @@ export function createFakes(config: Config, state: string, service: string): Fak
     asked: [],
     explanation: undefined,
     history: { publications: [] },
+    refused: { sinceMs: Date.now() - 11_000_000, reasons: [], prefixes: [] },
+    apart: {
+      atMs: Date.now(),
+      quarantined: { prefixes: 0, samples: 0, rows: [] },
+      disputed: { prefixes: 0, rows: [] },
+      loose: { prefixes: 0, samples: 0, outranked: 0 },
+      aside: { sinceMs: Date.now() - 11_000_000, reasons: [], rows: [] },
+    },
     answer(user, name = service) {
       const pop = ranking(user).find((id) => fakes.state.get(id) !== 'down');
       answers.push({ seq: answers.length + 1, atMs: Date.now(), name, client: user.prefix, ...(pop ? { pop } : {}) });
@@ -131,7 +145,9 @@ export function createFakes(config: Config, state: string, service: string): Fak
           return fakes.explanation;
         });
       }
+      if (node === 'probe') app.get('/refused', () => fakes.refused);
       if (node === 'mapper') {
+        app.get('/quarantine', () => fakes.apart);
         app.get('/history', () => fakes.history);
         app.get('/prefixes', () => prefixes(fakes.measured ? users : [], ranking));
         app.get('/compare', () => compare(config, fakes.measured ? users : [], service, origin, backbone));

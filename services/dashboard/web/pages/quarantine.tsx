@@ -25,9 +25,8 @@ export function Page() {
         </p>
       )}
       <p class="apart-lead">
-        Nobody is steered by anything on this page. <b>Refused</b> beacons left no trace in the evidence; what is in{' '}
-        <b>quarantine</b> is kept to be looked at; of <b>disputed</b> places what edges timed counts, and GeoIP does
-        not.
+        What is <b>refused</b> or in <b>quarantine</b> steers nobody. Of <b>disputed</b> places what edges time counts,
+        and where GeoIP has them does not.
       </p>
       <Tiles refused={refused} apart={apart} />
       {apart !== undefined && (
@@ -115,7 +114,8 @@ function Below({ target, ms, floorMs }: { target: string; ms: number; floorMs: n
 }
 
 function shown(all: number, some: number): string {
-  return all > some ? `the newest ${countText(some)} of ${countText(all)}` : countText(all);
+  const count = all > some ? `the newest ${countText(some)} of ${countText(all)}` : countText(all);
+  return `${count} ${all === 1 ? 'prefix' : 'prefixes'}`;
 }
 
 function InQuarantine({ apart, atMs }: { apart: HeldApart; atMs: number }) {
@@ -130,10 +130,7 @@ function InQuarantine({ apart, atMs }: { apart: HeldApart; atMs: number }) {
     );
   }
   return (
-    <Card
-      title="In quarantine"
-      note={`${shown(prefixes, list.length)} prefixes that claim to be nearer than light allows`}
-    >
+    <Card title="In quarantine" note={`${shown(prefixes, list.length)}: claimed to be nearer than light allows`}>
       <div class="scroll">
         <table>
           <thead>
@@ -197,10 +194,7 @@ function Disputed({ apart, atMs }: { apart: HeldApart; atMs: number }) {
     );
   }
   return (
-    <Card
-      title="Disputed places"
-      note={`${shown(prefixes, list.length)} prefixes, steered by what edges time and not by their place`}
-    >
+    <Card title="Disputed places" note={`${shown(prefixes, list.length)}, steered by what edges time and not by place`}>
       <div class="scroll">
         <table>
           <thead>
@@ -260,8 +254,8 @@ function Reason({ words, reason }: { words: Words; reason: string }) {
 }
 
 function RefusedBeacons({ refused, atMs }: { refused: Refused; atMs: number }) {
-  const reasons = refused.reasons.filter(({ total }) => total > 0);
-  const since = `since ${shortDurationText((atMs - refused.sinceMs) / 1000)} ago`;
+  const reasons = refused.reasons.filter(({ total }) => total > 0).sort((a, b) => b.day - a.day || b.total - a.total);
+  const since = `counted for ${shortDurationText((atMs - refused.sinceMs) / 1000)}`;
   if (reasons.length === 0) {
     return (
       <Card title="Refused beacons" note={since}>
@@ -293,13 +287,13 @@ function RefusedBeacons({ refused, atMs }: { refused: Refused; atMs: number }) {
           </tbody>
         </table>
       </div>
-      <div class="scroll">
+      <div class="scroll from">
         <table>
           <thead>
             <tr>
-              <th>Prefix</th>
+              <th>Refused most</th>
               <th>Why</th>
-              <th class="number">Refused</th>
+              <th class="number">Beacons</th>
               <th class="number">Last</th>
               <th class="wide">Source</th>
             </tr>
@@ -328,7 +322,7 @@ function RefusedBeacons({ refused, atMs }: { refused: Refused; atMs: number }) {
 function SetAside({ apart, atMs }: { apart: HeldApart; atMs: number }) {
   const { aside, loose } = apart;
   return (
-    <Card title="Set aside by the mapper" note={`since ${shortDurationText((atMs - aside.sinceMs) / 1000)} ago`}>
+    <Card title="Set aside by the mapper" note={`counted for ${shortDurationText((atMs - aside.sinceMs) / 1000)}`}>
       {loose.prefixes > 0 && (
         <p class="advice">
           {countText(loose.samples)} samples of {countText(loose.prefixes)} prefixes came by plans of other prefixes of
