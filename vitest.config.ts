@@ -52,7 +52,7 @@ export default defineConfig({
         test: {
           name: 'e2e-redis',
           include: ['test/e2e/**/*.test.ts'],
-          exclude: [...exclude, timed],
+          exclude: [...exclude, timed, 'test/e2e/redis.test.ts'],
           ...patient,
           ...onRedis,
           maxWorkers: 2,

@@ -75,6 +75,8 @@ export interface TreeOptions {
   readonly edit?: (yaml: string) => string;
   /** Without the synthetic users and origins. */
   readonly bare?: boolean;
+  /** Instead of one made for it; it ends with the tree. */
+  readonly store?: TreeStore;
 }
 
 export async function startTree(options: TreeOptions = {}): Promise<Tree> {
@@ -87,7 +89,7 @@ export async function startTree(options: TreeOptions = {}): Promise<Tree> {
   const shipped = readFileSync(join(root, 'services/ufes/demo/ufes.yaml'), 'utf8');
   const yaml = shipped.replaceAll('127.0.', `127.${net}.`);
   writeFileSync(config, options.edit ? options.edit(yaml) : yaml);
-  const store = await treeStore(folder);
+  const store = options.store ?? (await treeStore(folder));
   try {
     return await launchTree({ folder, config, net, bare: options.bare ?? false, store });
   } catch (thrown) {
