@@ -5,6 +5,7 @@
  */
 import { join } from 'node:path';
 import { type DesiredState, decodeDesired } from '@ufes/core/desired.ts';
+import { OperatingError } from '@ufes/core/errors.ts';
 import { type Address, cellOf, formatPrefix } from '@ufes/core/ip.ts';
 import type { Component } from '@ufes/core/ports.ts';
 import { TrustedProxies } from '@ufes/core/proxies.ts';
@@ -20,6 +21,7 @@ import { Admission } from './admission.ts';
 import { Agents } from './agents.ts';
 import { createKnowledge, PlanDemand } from './beliefs.ts';
 import { beaconReceiver, createCollector } from './collector.ts';
+import { createDeparture, createHeirs } from './departure.ts';
 import { createForwarder, type Forwarder } from './forward.ts';
 import { type Journal, openJournal } from './journal.ts';
 import { type CollectorServer, createCollectorServer } from './listen.ts';
@@ -38,6 +40,7 @@ export const main: ServiceMain = (context) => {
   let journal: Journal | undefined;
   let forwarder: Forwarder | undefined;
   let servers: readonly CollectorServer[] = [];
+  let leave: (() => Promise<number>) | undefined;
   const running: Component[] = [];
 
   const follower = followArtefact(context, 'desired', (payload) => {
@@ -56,6 +59,10 @@ export const main: ServiceMain = (context) => {
     refused.note(reason, formatPrefix(cellOf(client)), source, clock.nowMs());
   };
   addProbeRoutes(context, agents, refused);
+  context.admin.post('/leave', async () => {
+    if (leave === undefined) throw new OperatingError('NOT_RUNNING', 'it has not started yet');
+    return { waiting: await leave() };
+  });
   context.admin.get('/state', () => ({
     health: Object.fromEntries(vantage.results()),
     journal: journal === undefined ? null : journalState(journal, forwarder),
@@ -75,9 +82,10 @@ export const main: ServiceMain = (context) => {
         onSync: metrics.onSync,
       });
       journal = opened;
+      const collector = `${context.node}-${opened.id}`;
       forwarder = createForwarder({
         journal: opened,
-        collector: `${context.node}-${opened.id}`,
+        collector,
         stream: context.queue.samples,
         clock,
         log,
@@ -117,7 +125,27 @@ export const main: ServiceMain = (context) => {
         }),
       );
       const marks = createMarks(opened, clock, log);
-      for (const component of [keyring, follower, knowledge.follower, vantage, agents, forwarder, marks, ...servers]) {
+      const heirs = createHeirs(context);
+      leave = createDeparture({
+        journal: opened,
+        collector,
+        evidence: context.store.evidence,
+        closeDoors: async () => {
+          context.ready(false, 'leaves for good');
+          await Promise.all([marks, ...servers].map((component) => component.stop()));
+        },
+      });
+      for (const component of [
+        keyring,
+        follower,
+        knowledge.follower,
+        vantage,
+        agents,
+        forwarder,
+        heirs,
+        marks,
+        ...servers,
+      ]) {
         await component.start();
         running.push(component);
       }

@@ -36,13 +36,17 @@ const actions: Readonly<Record<string, (args: readonly string[]) => Promise<numb
   agents: listAgents,
   'agent-key': makeKey,
   'agent-revoke': revokeKey,
+  leave: leaveForGood,
 };
 
 export const probe: Command = {
-  usage: 'probe --config FILE | agent --collector URL --key FILE | agents | agent-key NAME | agent-revoke NAME',
+  usage: 'probe --config FILE | leave | agent --collector URL --key FILE | agents | agent-key NAME | agent-revoke NAME',
   summary: 'run services/probe alone: measures; or an agent, and the keys of agents',
   details: `
   --config FILE (ufes.yaml), --state DIR instead of what it says, --log LEVEL (info)
+
+leave: the collector of --state takes no more beacons, and waits until all it took is counted; then it may be removed
+  --for 60s         wait no longer
 
 agent: measures from this host as a browser would, and reports; for a service unit (docs/agents.md)
   --collector URL   base URL of a collector, e.g. https://rum.shop.example
@@ -59,10 +63,32 @@ agents              who has a key, from where, and reported last when; --json
     const [first = ''] = args;
     if (first.startsWith('-') || first === '') return runService('probe', args);
     const action = Object.hasOwn(actions, first) ? actions[first] : undefined;
-    if (action === undefined) throw new UsageError(`"${first}"? agent, agents, agent-key or agent-revoke`);
+    if (action === undefined) throw new UsageError(`"${first}"? leave, agent, agents, agent-key or agent-revoke`);
     return action(args.slice(1));
   },
 };
+
+async function leaveForGood(args: readonly string[]): Promise<number> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: { ...stateOption, for: { type: 'string', default: '60s' } },
+  });
+  const state = stateFolder(values.state);
+  const endMs = systemClock.monotonicMs() + parseDuration(values.for);
+  for (;;) {
+    const { waiting } = await adminPost<{ waiting: number }>(state, 'probe', '/leave', {});
+    if (waiting === 0) {
+      process.stdout.write('all that it took is counted; it can be stopped, and its state removed\n');
+      return 0;
+    }
+    if (systemClock.monotonicMs() >= endMs) {
+      const how = `try again later, or put ${state}/probe/journal into STATE/probe/handed/ of another collector and start that one again`;
+      process.stderr.write(`${waiting} records are not counted yet: ${how}\n`);
+      return 1;
+    }
+    await new Promise((resolve) => systemClock.after(limits.store.pollMs, () => resolve(undefined)));
+  }
+}
 
 async function runAgent(args: readonly string[]): Promise<number> {
   const { values } = parseArgs({
