@@ -66,6 +66,7 @@ export class Redises {
   #master: Node;
   #replica: Node;
   readonly #copies: Copy[] = [];
+  #clock: NodeJS.Timeout | undefined;
 
   private constructor(folder: string, nodes: readonly [Node, Node, Node]) {
     this.#folder = folder;
@@ -79,6 +80,9 @@ export class Redises {
     await redises.#master.start([...durable, ...patient]);
     await redises.#follow(redises.#replica, redises.#master);
     await redises.#watch();
+    redises.#clock = setInterval(() => {
+      redises.#master.cli('set', 'chaos:clock', String(Date.now())).catch(() => {});
+    }, 1_000);
     return redises;
   }
 
@@ -132,7 +136,7 @@ export class Redises {
     await this.#master.start([...durable.slice(0, 2), '--appendonly', 'no', ...patient]);
     await this.#master.cli('config', 'set', 'appendonly', 'yes');
     await this.#follow(this.#replica, this.#master);
-    return Date.now() - copy.atMs;
+    return Date.now() - (await this.#toldMs());
   }
 
   /** The replica stands still from now. */
@@ -140,18 +144,20 @@ export class Redises {
     this.#replica.signal('SIGSTOP');
   }
 
-  /** The master dies, and Sentinel has to take the replica. How much of the stream of writes it lacks, bytes. */
+  /** The master dies, and Sentinel has to take the replica. How old what it has is then, milliseconds. */
   async failOver(): Promise<number> {
-    const field = (text: string, key: string) => Number(new RegExp(`${key}:(\\d+)`).exec(text)?.[1] ?? 0);
-    const had = field(await this.#master.cli('info', 'replication'), 'master_repl_offset');
     await this.#master.kill();
+    const killedMs = Date.now();
     this.#replica.signal('SIGCONT');
-    await pause(100);
-    const has = field(await this.#replica.cli('info', 'replication'), 'slave_repl_offset');
     while (!(await this.#replica.cli('role')).startsWith('master')) await pause(100);
     [this.#master, this.#replica] = [this.#replica, this.#master];
     await this.#follow(this.#replica, this.#master);
-    return had - has;
+    return killedMs - (await this.#toldMs());
+  }
+
+  /** The last second that the master noted, and knows. */
+  async #toldMs(): Promise<number> {
+    return Number(await this.#master.cli('get', 'chaos:clock'));
   }
 
   async synced(): Promise<void> {
@@ -159,6 +165,7 @@ export class Redises {
   }
 
   async end(): Promise<void> {
+    clearInterval(this.#clock);
     for (const node of [this.#sentinel, this.#replica, this.#master]) {
       node.signal('SIGCONT');
       await node.kill();

@@ -116,7 +116,7 @@ async function misfortunes(kept: readonly Kept[], redises: Redises, untilMs: num
     if (round % 2 === 0) {
       await small(1000 * behindSeconds);
       const ageMs = await redises.restore(1000 * behindSeconds - 1_000);
-      if (ageMs !== undefined) note(`Redis starts from a copy that is ${Math.round(ageMs / 1000)} s old`);
+      if (ageMs !== undefined) note(`Redis started from a copy that was ${Math.round(ageMs / 1000)} s old`);
     } else {
       await redises.synced();
       redises.holdBack();
@@ -124,8 +124,8 @@ async function misfortunes(kept: readonly Kept[], redises: Redises, untilMs: num
       const others = small(1000 * behindSeconds - 6_000);
       await others;
       await pause(Math.max(0, Math.min(6_000, untilMs - Date.now())));
-      const lacked = await redises.failOver();
-      note(`Sentinel took the replica, which lacked ${lacked} bytes of writes`);
+      const ageMs = await redises.failOver();
+      note(`Sentinel took the replica, whose data were ${Math.round(ageMs / 1000)} s old`);
     }
     await small(10_000);
   }

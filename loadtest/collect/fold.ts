@@ -27,7 +27,11 @@ interface Job {
 }
 
 /** Beacons are of the same prefixes each time, in another order. */
-async function fill(samples: Awaited<ReturnType<typeof testContext>>['queue']['samples'], job: Job, round: number) {
+export async function fill(
+  samples: Awaited<ReturnType<typeof testContext>>['queue']['samples'],
+  job: Pick<Job, 'prefixes' | 'beacons'>,
+  round: number,
+) {
   const rng = seededRng(`fold ${round}`);
   const encoder = new TextEncoder();
   for (const collector of ['probe-one', 'probe-two']) {
@@ -95,6 +99,6 @@ async function run(store: string): Promise<void> {
   }
 }
 
-if (process.argv[2] === '--measure') {
+if (import.meta.main && process.argv[2] === '--measure') {
   console.log(JSON.stringify(await measure(JSON.parse(readFileSync(0, 'utf8')) as Job)));
-} else await run(process.argv[2] ?? 'embedded');
+} else if (import.meta.main) await run(process.argv[2] ?? 'embedded');

@@ -12,6 +12,8 @@ import { beaconBody, clientOf, requestBytes } from './beacons.ts';
 export interface PostJob {
   readonly port: number;
   readonly seconds: number;
+  /** Default: as fast as they are taken. */
+  readonly perSecond?: number;
   /** Not counted, before. */
   readonly warmupSeconds: number;
   readonly connections: number;
@@ -46,10 +48,25 @@ async function run(job: PostJob): Promise<PostOutcome> {
   let counted = 0;
   let isCounting = false;
   let isOver = false;
+  /** Requests that may be sent now, and who waits to send them. */
+  let due = job.perSecond === undefined ? Number.POSITIVE_INFINITY : 0;
+  const idle: (() => void)[] = [];
+  let pacedAtMs = performance.now();
+  const pacer = setInterval(() => {
+    const nowMs = performance.now();
+    due += ((job.perSecond ?? 0) * (nowMs - pacedAtMs)) / 1000;
+    pacedAtMs = nowMs;
+    while (due >= 1 && idle.length > 0) idle.shift()!();
+  }, 5);
 
   function talk(socket: Socket): void {
     let rest = '';
     const send = (): void => {
+      if (due < 1 && !isOver) {
+        idle.push(send);
+        return;
+      }
+      due--;
       if (job.again && next === requests.length) next = 0;
       const request = requests[next++];
       if (request === undefined || isOver) socket.destroy();
@@ -82,6 +99,7 @@ async function run(job: PostJob): Promise<PostOutcome> {
   await new Promise((resolve) => setTimeout(resolve, 1000 * job.seconds));
   const seconds = (performance.now() - startMs) / 1000;
   isOver = true;
+  clearInterval(pacer);
   for (const socket of sockets) socket.destroy();
   return { perSecond: Math.round(counted / seconds), statuses, ranOut: next >= requests.length };
 }
