@@ -114,6 +114,18 @@ describe('an operator’s own files', () => {
     expect(geoip.asnName(1)).toBe('');
   });
 
+  test('names tell all but where addresses are, from arrays of their own', async () => {
+    const geoip = await openGeoip(options());
+    const names = geoip.names();
+    expect([names.label, names.key]).toEqual([geoip.label, geoip.key]);
+    const london = geoip.locationId(at('192.0.2.7'));
+    expect(names.location(london)).toEqual(geoip.location(london));
+    const known = at('2001:db8:100::1');
+    expect([names.asn(known), names.asnName(names.asn(known))]).toEqual([64497, 'Beispielnetz Zürich']);
+    expect(names.locations).toEqual(geoip.locations);
+    expect(names.locations.latitude.buffer).not.toBe(geoip.locations.latitude.buffer);
+  });
+
   test('the ranges a map is built over begin at 0 and hold -1 for nowhere', async () => {
     const { v4, v6, locations } = await openGeoip(options());
     expect([v4.starts[0], v4.location[0], v6.hi[0], v6.lo[0], v6.location[0]]).toEqual([0, -1, 0, 0, -1]);

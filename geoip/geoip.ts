@@ -10,7 +10,7 @@ import { enclosingLength, findInterval, type IndexedIntervals, type Intervals, i
 import { keptOrCompiled, readGood } from './keep.ts';
 import type { GeoLookup, Location } from './lookup.ts';
 import { configuredOf, findSources, type GeoipChoice } from './sources.ts';
-import { type Compiled, countryText, type OnProgress, type TextTable } from './tables.ts';
+import { type Compiled, countryText, type GeoTables, type OnProgress, type TextTable } from './tables.ts';
 
 export { formatLookup, type GeoLookup, type Location } from './lookup.ts';
 export { dbipAttribution } from './sources.ts';
@@ -31,16 +31,12 @@ interface LocationColumns {
   readonly country: Uint16Array;
 }
 
-export interface Geoip {
+/** All but where addresses are. */
+export interface GeoNames {
   /** `DB-IP city lite 2026-06-05` */
   readonly label: string;
-  /** To be shown wherever the data is. */
-  readonly attribution: string;
   /** Differs when a source file does. */
   readonly key: string;
-  lookup(address: Address): GeoLookup | undefined;
-  /** -1 for none. */
-  locationId(address: Address): number;
   /** `id` from locationId, not -1. */
   location(id: number): Location;
   /** 0 for none. */
@@ -48,6 +44,16 @@ export interface Geoip {
   /** '' for none. */
   asnName(asn: number): string;
   readonly locations: LocationColumns;
+}
+
+export interface Geoip extends GeoNames {
+  /** To be shown wherever the data is. */
+  readonly attribution: string;
+  lookup(address: Address): GeoLookup | undefined;
+  /** -1 for none. */
+  locationId(address: Address): number;
+  /** A copy of the rest, for who has the places of addresses in a form of its own: they are three quarters of it. */
+  names(): GeoNames;
   /** All of the address space, cut where the location changes; -1 for none. starts[0] is 0. */
   readonly v4: { readonly starts: Uint32Array; readonly location: Int32Array };
   /** The same by the first 64 bits. */
@@ -87,36 +93,25 @@ export function geoipOf({ header, tables }: Compiled): Geoip {
   if (asnNumbers.length !== asnNames.length) throw corrupt('AS names are not one for each number');
   const { city: source, asn: asnSource } = header;
 
-  const location = (id: number): Location => ({
-    city: textOf(texts, locations.city[id]!),
-    region: textOf(texts, locations.region[id]!),
-    country: countryText(locations.country[id]!),
-    latitude: locations.latitude[id]!,
-    longitude: locations.longitude[id]!,
-  });
+  const shared = { label: `${source.name} ${source.date}`, key: header.key };
+  const names = namesOf(shared, { locations, texts, asnNumbers, asnNames, asn4, asn6 });
+  const { location } = names;
   const cityIntervals = (address: Address) => (address.family === 4 ? v4 : v6);
   const asnIntervals = (address: Address) => (address.family === 4 ? asn4 : asn6);
   const geoip: Geoip = {
-    label: `${source.name} ${source.date}`,
+    ...names,
+    names: () => {
+      const own = { locations: copied(locations), texts: copied(texts), asn4: copied(asn4), asn6: copied(asn6) };
+      return namesOf(shared, { ...own, ...copied({ asnNumbers, asnNames }) });
+    },
     attribution: [source.attribution, ...(asnSource ? [asnSource.attribution] : [])].join('; '),
-    key: header.key,
-    locations: { latitude: locations.latitude, longitude: locations.longitude, country: locations.country },
     v4: { starts: v4.hi, location: v4.value },
     v6: { hi: v6.hi, lo: v6.lo, location: v6.value },
     asn4: { starts: asn4.hi, asn: asn4.value },
     asn6: { hi: asn6.hi, lo: asn6.lo, asn: asn6.value },
-    location,
     locationId: (address) => {
       const intervals = address.family === 4 ? v4 : v6;
       return intervals.value[findInterval(intervals, address.hi, address.lo)]!;
-    },
-    asn: (address) => {
-      const intervals = address.family === 4 ? asn4 : asn6;
-      return intervals.value[findInterval(intervals, address.hi, address.lo)]!;
-    },
-    asnName: (asn) => {
-      const at = indexOf(asnNumbers, asn);
-      return at < 0 ? '' : textOf(texts, asnNames[at]!);
     },
     lookup: (address) => {
       const id = geoip.locationId(address);
@@ -140,6 +135,50 @@ export function geoipOf({ header, tables }: Compiled): Geoip {
     },
   };
   return geoip;
+}
+
+type Naming = Omit<GeoTables, 'v4' | 'v6' | 'asn4' | 'asn6'> & {
+  readonly asn4: IndexedIntervals<Uint32Array>;
+  readonly asn6: IndexedIntervals<Uint32Array>;
+};
+
+function namesOf(
+  shared: Pick<GeoNames, 'label' | 'key'>,
+  { locations, texts, asnNumbers, asnNames, asn4, asn6 }: Naming,
+): GeoNames {
+  const { latitude, longitude, country, city, region } = locations;
+  return {
+    ...shared,
+    locations: { latitude, longitude, country },
+    location: (id) => ({
+      city: textOf(texts, city[id]!),
+      region: textOf(texts, region[id]!),
+      country: countryText(country[id]!),
+      latitude: latitude[id]!,
+      longitude: longitude[id]!,
+    }),
+    asn: (address) => {
+      const intervals = address.family === 4 ? asn4 : asn6;
+      return intervals.value[findInterval(intervals, address.hi, address.lo)]!;
+    },
+    asnName: (asn) => {
+      const at = indexOf(asnNumbers, asn);
+      return at < 0 ? '' : textOf(texts, asnNames[at]!);
+    },
+  };
+}
+
+/** With arrays of its own: nothing of the file they were read with. */
+function copied<T extends object>(columns: T): T {
+  const own = { ...columns };
+  for (const [name, column] of Object.entries(own)) {
+    if (isColumn(column)) Object.assign(own, { [name]: column.slice() });
+  }
+  return own;
+}
+
+function isColumn(value: unknown): value is Uint8Array | Uint16Array | Uint32Array | Float32Array {
+  return ArrayBuffer.isView(value) && !(value instanceof DataView);
 }
 
 const nowhere: Location = { city: '', region: '', country: '', latitude: Number.NaN, longitude: Number.NaN };

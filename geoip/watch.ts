@@ -19,7 +19,7 @@ export function watchGeoip(
   options: GeoipOptions,
   clock: Clock,
   onSwap: (geoip: Geoip) => void,
-  current?: Geoip,
+  current?: Pick<Geoip, 'key'>,
 ): Component {
   let inService = current?.key;
   /** What the last look found, until it is in service or found bad. */

@@ -95,7 +95,8 @@ function fedOf(geoip: Geoip) {
   const build = timed(
     () => new SteeringBuild({ ...plan, ground: ground.value, prior: distancePrior, bases: new Map() }),
   );
-  return { fed: { build: build.value, plan, geoip, ground: ground.value }, groundMs: ground.ms, baseMs: build.ms };
+  const fed = { build: build.value, plan, geoip: geoip.names(), ground: ground.value };
+  return { fed, groundMs: ground.ms, baseMs: build.ms };
 }
 
 /** One more beacon of a prefix, to the PoPs that it measured before. */
@@ -188,9 +189,11 @@ function load(table: EvidenceTable, folder: string): number {
 
 const geoipOf = (state: string) => openGeoip({ state, city: 'builtin', asn: 'builtin', log: silentLog });
 
+/** The file is let go, as a mapper does. */
+const fedFrom = async (folder: string) => fedOf(await geoipOf(folder));
+
 async function measure(folder: string) {
-  const geoip = await geoipOf(folder);
-  const { fed, groundMs, baseMs } = fedOf(geoip);
+  const { fed, groundMs, baseMs } = await fedFrom(folder);
   const beforeBytes = memory('VmRSS');
   const table = new EvidenceTable();
   const loadMs = load(table, folder);

@@ -20,7 +20,7 @@ import type { Ground } from '@ufes/core/steering/ground.ts';
 import type { SteeringMap } from '@ufes/core/steering/map.ts';
 import { decodeMap } from '@ufes/core/steering/map-bytes.ts';
 import { compareVersions, type Version } from '@ufes/core/version.ts';
-import type { Geoip } from '@ufes/geoip/geoip.ts';
+import type { Geoip, GeoNames } from '@ufes/geoip/geoip.ts';
 import { type ArtefactFollower, followArtefact } from '@ufes/io/artefact.ts';
 import type { ServiceContext } from '@ufes/io/service.ts';
 import { beginBuild, type Known, tellPops } from './begin.ts';
@@ -47,7 +47,7 @@ export interface EvidenceSource {
 export interface Current {
   readonly desired: DesiredState;
   readonly plan: MapPlan;
-  readonly geoip: Geoip;
+  readonly geoip: GeoNames;
   readonly ground: Ground;
   readonly build: SteeringBuild;
 }
@@ -73,7 +73,8 @@ export class Builder implements Component {
   readonly #owner: string;
   readonly #followers: readonly ArtefactFollower[];
   readonly #bases = new Map<string, Base>();
-  #geoip: Geoip;
+  /** Where addresses are, the ground says. */
+  #geoip: GeoNames;
   #ground: Ground;
   #desired: DesiredState | undefined;
   #toldDegraded: ReadonlySet<string> = new Set();
@@ -105,7 +106,7 @@ export class Builder implements Component {
     this.known = { table, traffic: this.#traffic.traffic, degradations, availability };
     this.publisher = new Publisher(context, folder.raw, metrics);
     this.#isLoaded = () => folder.isLoaded();
-    this.#geoip = geoip;
+    this.#geoip = geoip.names();
     this.#ground = groundFrom(geoip);
     this.#metrics = metrics;
     this.#owner = `${context.node}-${Buffer.from(context.rng.bytes(6)).toString('hex')}`;
@@ -113,6 +114,11 @@ export class Builder implements Component {
       followArtefact(context, 'map', (payload, version) => this.#applyMap(payload, version)),
       followArtefact(context, 'desired', (payload) => this.#applyDesired(payload)),
     ];
+  }
+
+  /** Of the edition in service. */
+  get geoip(): GeoNames {
+    return this.#geoip;
   }
 
   /** After the evidence was loaded. Resolves when the first map is built, if there is a desired state to build it for. */
@@ -160,7 +166,7 @@ export class Builder implements Component {
   }
 
   geoipSwapped(geoip: Geoip): void {
-    this.#geoip = geoip;
+    this.#geoip = geoip.names();
     this.#ground = groundFrom(geoip);
     this.#bases.clear();
     this.#isPlanDue = true;

@@ -158,8 +158,8 @@ function measuredOf(target: string, sketch: Sketch) {
   };
 }
 
-function whereOf({ geoip }: Fed, prefix: Prefix) {
-  const id = geoip.locationId(prefix);
+function whereOf({ geoip, ground }: Fed, prefix: Prefix) {
+  const id = locationOf(ground, prefix.family, prefix.hi, prefix.lo);
   const found = id < 0 ? undefined : geoip.location(id);
   const asn = geoip.asn(prefix);
   const place = [found?.city, found?.country].filter((part) => part !== undefined && part !== '').join(', ');

@@ -7,7 +7,7 @@ import { kinds, OwnEntries } from '@ufes/core/steering/cells.ts';
 import { statistic } from '@ufes/core/steering/estimate.ts';
 import { estimation } from '@ufes/core/steering/estimation.ts';
 import type { Ground } from '@ufes/core/steering/ground.ts';
-import type { Geoip } from '@ufes/geoip/geoip.ts';
+import type { GeoNames } from '@ufes/geoip/geoip.ts';
 import type { EvidenceTable } from './evidence.ts';
 import { placeOf } from './ground.ts';
 import type { MapPlan } from './plan.ts';
@@ -44,7 +44,7 @@ export function sketchSamples(
 export interface Fed {
   readonly build: SteeringBuild;
   readonly plan: MapPlan;
-  readonly geoip: Geoip;
+  readonly geoip: GeoNames;
   readonly ground: Ground;
 }
 

@@ -4,7 +4,7 @@ import { distanceKm } from '@ufes/core/steering/base.ts';
 import type { CellPlace, Cells } from '@ufes/core/steering/cells.ts';
 import type { Prior } from '@ufes/core/steering/estimation.ts';
 import { type Ground, groundOf, spotOf } from '@ufes/core/steering/ground.ts';
-import type { Geoip } from '@ufes/geoip/geoip.ts';
+import type { Geoip, GeoNames } from '@ufes/geoip/geoip.ts';
 import { floorRttMs, priorRttMs } from '@ufes/geoip/prior.ts';
 
 export const distancePrior: Prior = {
@@ -44,7 +44,7 @@ function kmFrom({ places }: Ground, location: number, pops: Float32Array): Float
 }
 
 /** For people: city, country, or the prefix where GeoIP knows nothing. */
-export function placeText(geoip: Geoip, location: number, prefix: Prefix): string {
+export function placeText(geoip: GeoNames, location: number, prefix: Prefix): string {
   if (location < 0) return formatPrefix(prefix);
   const { city, region, country } = geoip.location(location);
   return [city, region, country].filter((part, i, all) => part !== '' && part !== all[i - 1]).join(', ');

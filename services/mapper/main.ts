@@ -55,16 +55,12 @@ export const main: ServiceMain = (context) => {
       running.forecasts = forecasts;
       await forecasts.start();
       components.push(forecasts);
-      let newest = geoip;
-      const populations = new PopulationKeeper(context, (client) => newest.asn(client));
+      const populations = new PopulationKeeper(context, (client) => builder.geoip.asn(client));
       running.populations = populations;
       await populations.start();
       components.push(populations);
-      const swapped = (edition: Geoip) => {
-        newest = edition;
-        builder.geoipSwapped(edition);
-      };
-      const watch = watchGeoip(choice, context.clock, swapped, geoip);
+      const swapped = (edition: Geoip) => builder.geoipSwapped(edition);
+      const watch = watchGeoip(choice, context.clock, swapped, builder.geoip);
       await watch.start();
       components.push(watch);
       for (const job of [...mapperJobs(context, builder, folder.table), ...geoipRefresh(context, true)]) {

@@ -33,6 +33,7 @@ const geoip: Geoip = {
   attribution: '',
   key: 'example',
   lookup: () => undefined,
+  names: () => geoip,
   locationId: ({ family, hi, lo }: Address) => {
     const ranges = family === 4 ? documentation4 : documentation6;
     return ranges.value[findInterval({ ...ranges, ranking: noAddresses }, hi, lo)]!;

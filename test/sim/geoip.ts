@@ -31,11 +31,12 @@ export function geoipOfWorld(world: World): Geoip {
     const [ranges, index] = at(family, hi, lo);
     return ranges.asn[index]!;
   };
-  return {
+  const geoip: Geoip = {
     label: `${world.init.name} ${world.init.seed}`,
     attribution: '',
     key: world.init.seed,
     lookup: () => undefined,
+    names: () => geoip,
     locationId,
     location,
     asn,
@@ -50,6 +51,7 @@ export function geoipOfWorld(world: World): Geoip {
     asn4: { starts: v4.hi, asn: v4.asn },
     asn6: { hi: v6.hi, lo: v6.lo, asn: v6.asn },
   };
+  return geoip;
 }
 
 /** Cells of the users, and nothing between them. */
