@@ -9,7 +9,7 @@ import { tailN } from '../sketch/sketch.ts';
 import { type Base, buildBase, distanceKm, exactPlaces, type GroupPlan, withTail } from './base.ts';
 import { CellTables } from './cell-table.ts';
 import { Cells, widened } from './cells.ts';
-import { type Beyond, beyondOf, estimateCell, estimatePlace } from './estimate.ts';
+import { type Beyond, beyondOf, boundTime, estimateCell, estimatePlace, estimateTimes } from './estimate.ts';
 import { createEstimates, type Estimates, estimation, type Prior } from './estimation.ts';
 import { Fitted } from './fitted.ts';
 import { type Ground, spotOf } from './ground.ts';
@@ -82,6 +82,9 @@ export class SteeringBuild {
   #beyond: Beyond | undefined;
   #guards: GuardInput = noGuards;
   #isAllDue = false;
+  /** At hand. */
+  #row = 0;
+  #costs!: CellCosts;
 
   constructor(input: BuildInput, cells = new Cells(input.pops.length)) {
     this.input = input;
@@ -97,7 +100,7 @@ export class SteeringBuild {
         base,
         places: plan.policy === 'geo' ? undefined : placesOf(input, plan, base, this.tiers),
         states: new RankStates(plan.pops.length),
-        costs: createCosts(plan.pops.length),
+        costs: createCosts(plan.pops.length, (place) => this.#bound(plan, place)),
         fitted: new Fitted(),
         rules: rulesOf(input, plan, base),
         slow: new SlowVotes(),
@@ -174,7 +177,8 @@ export class SteeringBuild {
     this.#reserve();
     this.#table.expect(rows.length);
     for (const row of rows) {
-      estimateCell(cells, row, this.tiers, nowMs, this.#scratch, this.#beyond);
+      estimateTimes(cells, row, this.tiers, nowMs, this.#scratch, this.#beyond);
+      this.#row = row;
       for (const group of this.#groups) this.#rank(group, row, nowMs);
       this.#put(row);
     }
@@ -289,6 +293,9 @@ export class SteeringBuild {
       const ranking = this.#ranking(group, row);
       for (let i = 0; i < ranking.length && i < exactPlaces; i++) this.#shown[plan.pops[ranking[i]!]!] = 1;
     }
+    for (let pop = 0; pop < this.#shown.length; pop++) {
+      if (this.#shown[pop] === 1) boundTime(this.cells, row, pop, this.tiers, this.#scratch, this.#beyond);
+    }
     this.#table.put(row, this.#scratch, this.#shown);
   }
 
@@ -325,21 +332,35 @@ export class SteeringBuild {
   }
 
   /** Bounds are those of own evidence where there is enough of it: a gain is judged by what was measured. */
-  #fillCosts(plan: GroupPlan, row: number, { cost, low, high, n, degraded, tail }: CellCosts): void {
+  #fillCosts({ pops, backboneMs, k }: GroupPlan, row: number, costs: CellCosts): void {
+    const { cost, low, high, n, degraded, tail } = costs;
     const estimates = this.#scratch;
     const measured = this.cells.ownOf(row);
-    for (let place = 0; place < plan.pops.length; place++) {
-      const pop = plan.pops[place]!;
-      const backbone = plan.backboneMs[place]!;
-      n[place] = Math.round(estimates.n[pop]!);
-      const own = n[place]! >= estimation.ownN;
-      const beyond = own ? beyondOf(this.cells, row, pop, this.#beyond) : 0;
-      cost[place] = plan.k * estimates.ms[pop]! + backbone;
-      low[place] = plan.k * (own ? measured.low[pop]! + beyond : estimates.lowMs[pop]!) + backbone;
-      high[place] = plan.k * (own ? measured.high[pop]! + beyond : estimates.highMs[pop]!) + backbone;
+    this.#costs = costs;
+    for (let place = 0; place < pops.length; place++) {
+      const pop = pops[place]!;
+      const backbone = backboneMs[place]!;
+      const own = Math.round(estimates.n[pop]!);
+      n[place] = own;
+      cost[place] = k * estimates.ms[pop]! + backbone;
       degraded[place] = (this.#beyond?.[pop] ?? 0) > 0 ? 1 : 0;
-      tail[place] = n[place]! >= tailN ? plan.k * (measured.tail[pop]! + beyond) + backbone : Number.NaN;
+      tail[place] = Number.NaN;
+      if (own < estimation.ownN) continue;
+      const beyond = beyondOf(this.cells, row, pop, this.#beyond);
+      low[place] = k * (measured.low[pop]! + beyond) + backbone;
+      high[place] = k * (measured.high[pop]! + beyond) + backbone;
+      if (own >= tailN) tail[place] = k * (measured.tail[pop]! + beyond) + backbone;
     }
+  }
+
+  /** Bounds of a cost, by what is believed where too little was measured. */
+  #bound({ pops, backboneMs, k }: GroupPlan, place: number): void {
+    const { low, high, n } = this.#costs;
+    if (n[place]! >= estimation.ownN) return;
+    const pop = pops[place]!;
+    boundTime(this.cells, this.#row, pop, this.tiers, this.#scratch, this.#beyond);
+    low[place] = k * this.#scratch.lowMs[pop]! + backboneMs[place]!;
+    high[place] = k * this.#scratch.highMs[pop]! + backboneMs[place]!;
   }
 
   /** What a cell is ranked by until its own evidence decides. */

@@ -91,7 +91,7 @@ function tailCode(tailMs: number | undefined, ms: number): number {
 const tailFactors = Float32Array.from({ length: 256 }, (_, code) => (code === 0 ? Number.NaN : 2 ** ((code - 1) / 64)));
 
 /** Entries that a row has room for: the least of these that is enough. */
-const rooms = Uint16Array.from([0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128, 256, 768]);
+const rooms = Uint16Array.from([...Array(17).keys(), 20, 24, 32, 48, 64, 96, 128, 256, 768]);
 
 export class Cells {
   readonly pops: number;

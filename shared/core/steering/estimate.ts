@@ -48,6 +48,8 @@ class CellGround {
   km!: Float32Array;
   from = 0;
   line: number | undefined;
+  /** By PoP, 1: the estimate at hand has its bounds. */
+  readonly isBounded = new Uint8Array(256);
 
   look(cells: Cells, row: number, tiers: Tiers): void {
     const isDisputed = tiers.isDisputed(row);
@@ -68,9 +70,23 @@ export function estimateCell(
   out: Estimates,
   beyond?: Beyond,
 ): void {
+  estimateTimes(cells, row, tiers, nowMs, out, beyond);
+  for (let pop = 0; pop < cells.pops; pop++) boundTime(cells, row, pop, tiers, out, beyond);
+}
+
+/** The same without the bounds of what was not measured, which few ask for: `boundTime` adds them. */
+export function estimateTimes(
+  cells: Cells,
+  row: number,
+  tiers: Tiers,
+  nowMs: number,
+  out: Estimates,
+  beyond: Beyond | undefined,
+): void {
   const { pops, entryKind, entryPop, p25, low, high } = cells;
   ground.look(cells, row, tiers);
-  const { belief, km, from, line } = ground;
+  const { belief, km, from, line, isBounded } = ground;
+  isBounded.fill(0, 0, pops);
   for (let pop = 0; pop < pops; pop++) tiers.estimate(belief, km[from + pop]!, pop, line, out);
   const kind = cells.kind[row]!;
   const end = cells.first[row]! + cells.entries[row]!;
@@ -79,10 +95,31 @@ export function estimateCell(
     const pop = entryPop[at]!;
     const samples = samplesAt(cells, at, nowMs);
     out.n[pop] = samples;
-    if (samples >= leastN) blend(out, pop, samples, p25[at]!, low[at]!, high[at]!);
+    if (samples < leastN) continue;
+    tiers.bound(belief, km[from + pop]!, pop, line, out);
+    isBounded[pop] = 1;
+    blend(out, pop, samples, p25[at]!, low[at]!, high[at]!);
   }
   if (beyond === undefined) return;
   for (let pop = 0; pop < pops; pop++) raise(out, pop, beyondOf(cells, row, pop, beyond));
+}
+
+/** Bounds of one estimate of the cell that was estimated last. */
+export function boundTime(
+  cells: Cells,
+  row: number,
+  pop: number,
+  tiers: Tiers,
+  out: Estimates,
+  beyond: Beyond | undefined,
+): void {
+  const { belief, km, from, line, isBounded } = ground;
+  if (isBounded[pop] === 1) return;
+  isBounded[pop] = 1;
+  tiers.bound(belief, km[from + pop]!, pop, line, out);
+  const ms = beyondOf(cells, row, pop, beyond);
+  out.lowMs[pop]! += ms;
+  out.highMs[pop]! += ms;
 }
 
 /** The round trips alone of `estimateCell`, to some PoPs of one cell after the other. */
@@ -157,6 +194,7 @@ export function estimatePlace(
   const belief = tiers.beliefOf(metro, asn);
   for (let pop = 0; pop < km.length; pop++) {
     tiers.estimate(belief, km[pop]!, pop, undefined, out);
+    tiers.bound(belief, km[pop]!, pop, undefined, out);
     raise(out, pop, beyond?.[pop] ?? 0);
   }
 }

@@ -30,7 +30,7 @@ export const stabilisation = {
 export interface CellCosts {
   /** NaN: not known. */
   readonly cost: Float64Array;
-  /** 95% bounds. */
+  /** 95% bounds; where `bound` is there, after it was called for the place. */
   readonly low: Float64Array;
   readonly high: Float64Array;
   /** Own effective n, rounded. */
@@ -41,9 +41,11 @@ export interface CellCosts {
   readonly tail: Float64Array;
   /** 1: a guard keeps it from being first (guards.ts). */
   readonly barred: Uint8Array;
+  /** Two of all places have their bounds looked at. */
+  readonly bound: ((place: number) => void) | undefined;
 }
 
-export function createCosts(width: number): CellCosts {
+export function createCosts(width: number, bound?: (place: number) => void): CellCosts {
   const column = () => new Float64Array(width);
   const flags = () => new Uint8Array(width);
   return {
@@ -54,6 +56,7 @@ export function createCosts(width: number): CellCosts {
     degraded: flags(),
     tail: column(),
     barred: flags(),
+    bound,
   };
 }
 
@@ -202,7 +205,10 @@ export class RankStates {
 
 /** The estimate says better, and so does the 95% bound of the gain. */
 function surelyBetter(costs: CellCosts, better: number, worse: number): boolean {
-  return costs.cost[worse]! > costs.cost[better]! && costs.low[worse]! - costs.high[better]! > 0;
+  if (!(costs.cost[worse]! > costs.cost[better]!)) return false;
+  costs.bound?.(worse);
+  costs.bound?.(better);
+  return costs.low[worse]! - costs.high[better]! > 0;
 }
 
 function beyondMargin(gain: number, of: number): boolean {

@@ -215,27 +215,31 @@ export class Tiers {
     return Math.max(this.#prior.floorMs(km), this.#prior.expectedMs(km) + belief.ms(pop) + (lineMs ?? 0));
   }
 
-  /** What is believed of one way into `out[pop]`. `lineMs` undefined: the line is not known. */
+  /** What is believed of one way into `out[pop]`, without bounds. `lineMs` undefined: the line is not known. */
   estimate(belief: Belief, km: number, pop: number, lineMs: number | undefined, out: Estimates): void {
+    const basis = belief.basis(pop);
+    const isKnown = !Number.isNaN(km);
     out.n[pop] = 0;
+    out.ms[pop] = this.estimateMs(belief, km, pop, lineMs);
+    if (!isKnown) out.tier[pop] = Tier.none;
+    else out.tier[pop] = basis === Basis.asn ? Tier.asnMetro : basis === Basis.prior ? Tier.prior : Tier.spatial;
+  }
+
+  /** Its bounds. */
+  bound(belief: Belief, km: number, pop: number, lineMs: number | undefined, out: Estimates): void {
     if (Number.isNaN(km)) {
-      out.tier[pop] = Tier.none;
-      out.ms[pop] = Number.NaN;
       out.lowMs[pop] = 0;
       out.highMs[pop] = Number.POSITIVE_INFINITY;
       return;
     }
-    const basis = belief.basis(pop);
-    const residual = belief.ms(pop);
     const floor = this.#prior.floorMs(km);
     const ms = this.estimateMs(belief, km, pop, lineMs);
-    const bin = this.errors.bin(basis, lineMs !== undefined, ms);
+    const bin = this.errors.bin(belief.basis(pop), lineMs !== undefined, ms);
     const low = this.errors.low[bin]!;
     const high = this.errors.high[bin]!;
-    out.tier[pop] = basis === Basis.asn ? Tier.asnMetro : basis === Basis.prior ? Tier.prior : Tier.spatial;
-    out.ms[pop] = ms;
+    const ceiling = Number.isNaN(high) ? this.#prior.ceilingMs(km) + belief.ms(pop) : ms + high;
     out.lowMs[pop] = Number.isNaN(low) ? floor : Math.min(ms, Math.max(floor, ms + low));
-    out.highMs[pop] = Number.isNaN(high) ? Math.max(ms, this.#prior.ceilingMs(km) + residual) : Math.max(ms, ms + high);
+    out.highMs[pop] = Math.max(ms, ceiling);
   }
 
   /** What changed around a metro changed what is believed of it by too little: then that stays, until it adds up. */
