@@ -10,6 +10,7 @@ import {
   missingSchema,
   nodeStatusSchema,
   statusStateSchema,
+  trendSchema,
   worldPopSchema,
   worldStateSchema,
   worldUserSchema,
@@ -81,6 +82,13 @@ export const openApi = {
         responses: { 200: json('as the mapper keeps them', reference('MapChanges')), 400: problem },
       },
     },
+    '/api/trend': {
+      get: {
+        summary: 'Response times by path, round trips and samples by country and PoP, an hour a row, oldest first',
+        parameters: [parameter('hours', 'up to 744; default 168', false)],
+        responses: { 200: json('as the mapper rolled them up', reference('Trend')), 400: problem },
+      },
+    },
     '/api/jobs': {
       get: {
         summary: 'Background jobs: schedules, what waits and runs, and what failed for good and why',
@@ -130,6 +138,7 @@ export const openApi = {
       CompareState: compareStateSchema,
       MapChanges: mapChangesSchema,
       ApartState: apartStateSchema,
+      Trend: trendSchema,
       JobsState: jobsStateSchema,
       JobReport: jobReportSchema,
       JobSummary: jobSummarySchema,

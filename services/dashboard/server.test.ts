@@ -194,6 +194,22 @@ describe('the API', () => {
     }
   });
 
+  test('hours are shown as the mapper rolled them up; without it, why', async () => {
+    const hour = {
+      hourMs: 0,
+      atMs: 1,
+      paths: [],
+      pairs: [{ country: 'GB', pop: 'lon', samples: 4, p50Ms: 9, p95Ms: 12 }],
+    };
+    json = async () => ({ hours: [hour] });
+    expect((await get('/api/trend?hours=24')).json()).toEqual({ hours: [hour], missing: [] });
+    expect((await get('/api/trend?hours=745')).json().message).toMatch(/^hours: /);
+    json = async () => {
+      throw new OperatingError('NOT_RUNNING', 'no ufes mapper runs');
+    };
+    expect((await get('/api/trend')).json()).toMatchObject({ hours: [], missing: [{ node: 'mapper' }] });
+  });
+
   test('jobs are shown as the queue has them, and orders of its own pages carried out', async () => {
     const { jobs } = context.queue;
     expect((await get('/api/jobs')).json()).toMatchObject({ summary: [], jobs: [] });

@@ -5,7 +5,7 @@
  *                     └ no: 421                └ unknown: 404 {code, message}
  */
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
-import { type MapChanges, parseMapperHistory } from '@ufes/core/dashboard.ts';
+import { type MapChanges, parseMapperHistory, parseRollup, type Trend } from '@ufes/core/dashboard.ts';
 import { OperatingError } from '@ufes/core/errors.ts';
 import { parseAddress, parsePrefix } from '@ufes/core/ip.ts';
 import { limits } from '@ufes/core/limits.ts';
@@ -68,6 +68,7 @@ export function createServer(init: ServerInit): HttpApp {
   app.get('/api/explain', async (request, reply) => fresh(reply).send(await explain(init.ask, request.query)));
   app.get('/api/changes', async (request, reply) => fresh(reply).send(await changes(init.ask, request.query)));
   app.get('/api/quarantine', async (request, reply) => fresh(reply).send(await apartState(init.ask, request.query)));
+  app.get('/api/trend', async (request, reply) => fresh(reply).send(await trend(init.ask, request.query)));
   init.addJobs(app);
   app.get('/openapi.json', async () => openApi);
 
@@ -165,6 +166,25 @@ async function changes(ask: Ask, query: unknown): Promise<MapChanges> {
   await part.poll();
   const missing = part.missing();
   return { publications: [], ...part.value, missing: missing === undefined ? [] : [missing] };
+}
+
+/** Hours as the mapper rolled them up. Without the mapper there are none, and why. */
+async function trend(ask: Ask, query: unknown): Promise<Trend> {
+  const { hours = '168' } = query as Readonly<Record<string, unknown>>;
+  const count = Number(hours);
+  if (!(Number.isInteger(count) && count > 0 && count * 3_600_000 <= limits.mapper.rollupKeptMs)) {
+    throw new OperatingError('REQUEST_INVALID', 'hours: a whole number up to 744 is wanted');
+  }
+  const part = new Part<Omit<Trend, 'missing'>>({
+    part: 'Response times by hour',
+    node: 'mapper',
+    everyMs: 0,
+    clock: systemClock,
+    ask: async () => parseRollup(await ask.json('mapper', `/rollup?hours=${count}`)),
+  });
+  await part.poll();
+  const missing = part.missing();
+  return { hours: part.value?.hours ?? [], missing: missing === undefined ? [] : [missing] };
 }
 
 /** Checked here, so that a typing mistake is told in words; the decision is dns's own, the evidence the mapper's. */

@@ -253,8 +253,11 @@ export const rollupHourSchema = Type.Object({
     }),
   ),
 });
-/** GET /rollup of the mapper, and /api/trend: oldest first. */
+/** GET /rollup of the mapper: oldest first. */
 export const rollupSchema = Type.Object({ hours: Type.Array(rollupHourSchema) });
+/** GET /api/trend. */
+export const trendSchema = Type.Object({ hours: Type.Array(rollupHourSchema), missing: Type.Array(missingSchema) });
+export type Trend = Static<typeof trendSchema>;
 export type RollupHour = Static<typeof rollupHourSchema>;
 export type RollupPath = RollupHour['paths'][number];
 export type RollupPair = RollupHour['pairs'][number];

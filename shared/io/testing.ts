@@ -47,7 +47,7 @@ export async function testContext(init: TestContextInit = {}): Promise<TestConte
     ...context,
     dispose: async () => {
       await closeContext(context);
-      if (init.state === undefined) await rm(state, { recursive: true, force: true });
+      if (init.state === undefined) await rm(state, { recursive: true, force: true, maxRetries: 5 });
     },
   };
 }

@@ -22,7 +22,7 @@ describe.runIf(there)('every page', () => {
 
   test('no page is wider than a phone, and dark is dark', async () => {
     await runAll();
-    for (const path of ['/world', '/compare', '/explain', '/changes', '/services']) {
+    for (const path of ['/world', '/compare', '/explain', '/changes', '/services', '/jobs']) {
       const small = await open(path, { viewport: phone, deviceScaleFactor: 2 });
       await small.waitForSelector('.card');
       if (path === '/world') await small.waitForSelector('.countries-table .stack');

@@ -5,6 +5,7 @@ import { paths } from '../colours.ts';
 import { countryText, countText, msNumber, msText, percentText } from '../format.ts';
 import type { PageProps } from '../page.ts';
 import { setQuery } from '../route.ts';
+import { TrendCard } from '../trend.tsx';
 import { Card, Empty, MissingParts } from '../ui.tsx';
 
 export function Page({ live, route }: PageProps) {
@@ -49,6 +50,7 @@ export function Page({ live, route }: PageProps) {
       <Card class="by-country-card" title="By country" note={<MedianKey />}>
         <ByCountry compare={compare} chosen={group.country ?? ''} />
       </Card>
+      <TrendCard service={compare.service} />
     </div>
   );
 }

@@ -146,6 +146,10 @@ function Schedules({ state, orders }: { state: JobsState; orders: Orders }) {
   );
 }
 
+function nextText(ms: number): string {
+  return ms <= 0 ? 'now' : `in ${shortDurationText(ms / 1000)}`;
+}
+
 function Schedule({ one, atMs, orders }: { one: JobSummary; atMs: number; orders: Orders }) {
   const [schedule] = one.schedules;
   const purpose = purposes[one.name.replace(/-.*/, '')];
@@ -156,9 +160,7 @@ function Schedule({ one, atMs, orders }: { one: JobSummary; atMs: number; orders
         {purpose !== undefined && <span class="sub">{purpose}</span>}
       </td>
       <td class="number">{schedule === undefined ? '–' : shortDurationText(schedule.everyMs / 1000)}</td>
-      <td class="number">
-        {schedule === undefined ? '–' : `in ${shortDurationText((schedule.nextMs - atMs) / 1000)}`}
-      </td>
+      <td class="number">{schedule === undefined ? '–' : nextText(schedule.nextMs - atMs)}</td>
       <td class="number">
         {one.done === undefined ? 'never' : `${shortDurationText((atMs - one.done.atMs) / 1000)} ago`}
       </td>
@@ -175,6 +177,12 @@ function Schedule({ one, atMs, orders }: { one: JobSummary; atMs: number; orders
       </td>
     </tr>
   );
+}
+
+/** `ID@MS` of a schedule: the time it was due at. */
+function whichText(id: string): string {
+  const [, which, atMs] = /^(.+)@(\d+)$/.exec(id) ?? [];
+  return atMs === undefined ? id : `${which}, due ${dateText(Number(atMs))} ${clockText(Number(atMs))}`;
 }
 
 const words: Readonly<Record<JobState, string>> = { dead: 'failed', running: 'running', waiting: 'waiting' };
@@ -221,7 +229,7 @@ function Row({ job, atMs, orders }: { job: JobReport; atMs: number; orders: Orde
       </td>
       <td>
         <span class="strong">{name}</span>
-        <span class="sub mono">{id}</span>
+        <span class="sub">{whichText(id)}</span>
         {job.data !== null && <span class="sub mono">{JSON.stringify(job.data)}</span>}
       </td>
       <td class="why">{reason ?? '–'}</td>
