@@ -12,9 +12,68 @@ import type { Beacon, Plan } from '@ufes/core/samples.ts';
 declare const ufesShare: number;
 
 type Result = Beacon['results'][number];
+
+/** What there is to send after each target, and where; no more once it was sent. */
+type Told = { readonly sinks: readonly string[]; readonly body: string } | undefined;
+
 interface Visitor extends Navigator {
   readonly globalPrivacyControl?: boolean;
   readonly connection?: { readonly saveData?: boolean; readonly effectiveType?: string };
+}
+
+/**
+ * Takes a plan, measures its targets and uploads, in a worker, so that the page's own thread is left alone; on that thread
+ * where the page's policy allows no worker. A worker gets its text: it may use nothing from outside. False of `tell`: enough.
+ */
+async function measureAll(planUrl: string, tell: (told: Told) => unknown): Promise<void> {
+  /** By URL. An observer sees entries that a full timing buffer drops. */
+  const timings: Record<string, PerformanceResourceTiming> = {};
+  const quiet: RequestInit = { cache: 'no-store', credentials: 'omit' };
+  const load = async (url: string): Promise<void> => {
+    const response = await fetch(url, { ...quiet, signal: AbortSignal.timeout(1e4) });
+    if (!response.ok) throw 0;
+    await response.text();
+  };
+  const plan: Plan = await (await fetch(planUrl, quiet)).json();
+  const results: Result[] = [];
+  let body = '';
+  let reached = false;
+  const observer = new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) timings[entry.name] = entry as PerformanceResourceTiming;
+  });
+  observer.observe({ type: 'resource' });
+  for (const { id, url } of plan.targets) {
+    const result: Result = { target: id, ok: false, rttMs: [] };
+    try {
+      await load(url);
+      result.ok = true;
+      for (let n = 1; n <= plan.fetches; n++) {
+        const { href } = new URL(`${url}?${n}`);
+        await load(href);
+        // The browser reports a little after the response has ended.
+        for (let tries = 0; tries < 20 && !timings[href]; tries++) await new Promise((next) => setTimeout(next, 50));
+        const timing = timings[href];
+        // On a connection that was there before no time passed connecting; zero is not fast, it is withheld.
+        if (!timing?.requestStart || timing.connectEnd > timing.connectStart) continue;
+        const app = timing.serverTiming.find((one) => one.name === 'app')?.duration ?? 0;
+        const rttMs = timing.responseStart - timing.requestStart - app;
+        if (rttMs > 0) result.rttMs.push(rttMs);
+      }
+    } catch {}
+    results.push(result);
+    body = JSON.stringify({ token: plan.token, results });
+    reached ||= result.ok;
+    // Where nothing was reached it is a policy of the page, a blocker, no network: that says nothing of the PoPs.
+    if (reached && tell({ sinks: plan.sinks, body }) === false) return;
+  }
+  observer.disconnect();
+  for (const sink of reached ? plan.sinks.slice(0, 2) : []) {
+    try {
+      // A string is text/plain, which needs no preflight.
+      if ((await fetch(sink, { method: 'POST', body, keepalive: true, credentials: 'omit' })).status < 500) break;
+    } catch {}
+  }
+  tell(undefined);
 }
 
 const script = document.currentScript as HTMLScriptElement;
@@ -22,84 +81,41 @@ const visitor: Visitor = navigator;
 const { connection } = visitor;
 /** The page was out of sight at some time: timers are throttled then, and measure the browser. */
 let hidden = document.hidden;
+let worker: Worker | undefined;
+let last: Told;
 
-/** By URL. An observer sees entries that a full timing buffer drops. */
-const timings: Record<string, PerformanceResourceTiming> = {};
-
-const wait = (ms: number): Promise<unknown> => new Promise((resolve) => setTimeout(resolve, ms));
-
-async function load(url: string): Promise<void> {
-  const response = await fetch(url, { cache: 'no-store', credentials: 'omit', signal: AbortSignal.timeout(1e4) });
-  if (!response.ok) throw 0;
-  await response.text();
-}
-
-/** Fills `result`; rejects when the target cannot be reached. */
-async function measure({ id, url }: Plan['targets'][number], fetches: number, result: Result): Promise<void> {
-  result.target = id;
-  await load(url);
-  result.ok = true;
-  for (let n = 1; n <= fetches && !hidden; n++) {
-    const { href } = new URL(`${url}?${n}`);
-    await load(href);
-    // The browser reports a little after the response has ended.
-    for (let tries = 0; tries < 20 && !timings[href]; tries++) await wait(50);
-    const timing = timings[href];
-    // On a connection that was there before no time passed connecting; zero is not fast, it is withheld.
-    if (hidden || !timing?.requestStart || timing.connectEnd > timing.connectStart) continue;
-    const app = timing.serverTiming.find((one) => one.name === 'app')?.duration ?? 0;
-    const rttMs = timing.responseStart - timing.requestStart - app;
-    if (rttMs > 0) result.rttMs.push(rttMs);
-  }
-}
-
-async function upload(sinks: readonly string[], body: string): Promise<void> {
-  for (const sink of sinks.slice(0, 2)) {
-    try {
-      // A string is text/plain, which needs no preflight.
-      if ((await fetch(sink, { method: 'POST', body, keepalive: true, credentials: 'omit' })).status < 500) return;
-    } catch {}
-  }
-}
-
-async function run(): Promise<void> {
+function run(): void {
   if (hidden) return;
-  const answer = await fetch(new URL('/rum/plan', script.src), { cache: 'no-store', credentials: 'omit' });
-  const plan: Plan = await answer.json();
-  const results: Result[] = [];
-  let sent = false;
-  const body = (): string => JSON.stringify({ token: plan.token, results });
-  // Nothing was reached: a policy of the page, a blocker, no network. That says nothing of the PoPs.
-  const isWorth = (): boolean => results.some(({ ok }) => ok);
-  const observer = new PerformanceObserver((list) => {
-    for (const entry of list.getEntries()) timings[entry.name] = entry as PerformanceResourceTiming;
-  });
-  observer.observe({ type: 'resource' });
-  document.addEventListener('visibilitychange', () => {
-    // The page may be going for good: whole results leave now, by the one way that outlives it.
-    if (!sent && isWorth()) navigator.sendBeacon(plan.sinks[0]!, body());
-    sent = true;
-  });
-  for (const target of plan.targets) {
-    const result: Result = { target: '', ok: false, rttMs: [] };
-    await measure(target, plan.fetches, result).catch(() => {});
-    if (sent) break;
-    results.push(result);
+  const url = String(new URL('/rum/plan', script.src));
+  const tell = (told: Told): boolean => {
+    last = told;
+    if (!told) worker?.terminate();
+    return !hidden;
+  };
+  const here = (): void => void measureAll(url, tell).catch(() => {});
+  try {
+    const text = `(${measureAll})(${JSON.stringify(url)},postMessage)`;
+    worker = new Worker(URL.createObjectURL(new Blob([text])));
+    worker.onmessage = ({ data }) => tell(data);
+    // The page's policy has no `worker-src blob:`.
+    worker.onerror = here;
+  } catch {
+    here();
   }
-  observer.disconnect();
-  if (sent || !isWorth()) return;
-  sent = true;
-  await upload(plan.sinks, body());
 }
-
-const begin = async (): Promise<void> => {
-  await wait(2e3);
-  (window.requestIdleCallback ?? setTimeout)(() => run().catch(() => {}));
-};
 
 document.addEventListener('visibilitychange', () => {
   hidden = true;
+  worker?.terminate();
+  // The page may be going for good: whole results leave now, by the one way that outlives it. Sent twice they count once.
+  if (last) navigator.sendBeacon(last.sinks[0]!, last.body);
+  last = undefined;
 });
+
+const begin = (): void => {
+  // Two seconds, from the end of whatever else the page does on load.
+  setTimeout(() => (window.requestIdleCallback ?? setTimeout)(run), 2.1e3);
+};
 
 if (
   Math.random() < +(script.dataset.ufesShare ?? ufesShare) &&

@@ -1,0 +1,37 @@
+/** A real browser that visits the demo's site; names resolve as our dns would, every probe name to its PoP. */
+import { existsSync } from 'node:fs';
+import { chromium } from 'playwright-core';
+import type { Tree } from './tree.ts';
+
+export const executablePath = '/usr/bin/chromium';
+export const chromiumIsThere = existsSync(executablePath);
+
+export const site = 'https://www.shop.example/';
+
+export function browserArguments(tree: Tree): string[] {
+  // Chromium takes no name server of its own.
+  const rules = [
+    `MAP www.shop.example:443 ${tree.address('10.1')}:8443`,
+    `MAP rum.probe.example ${tree.address('0.1')}`,
+    `MAP direct-eu.probe.example ${tree.address('40.1')}`,
+    `MAP direct-us.probe.example ${tree.address('50.1')}`,
+    `MAP *-lon.probe.example ${tree.address('10.1')}`,
+    `MAP *-iad.probe.example ${tree.address('20.1')}`,
+    `MAP *-sin.probe.example ${tree.address('30.1')}`,
+  ];
+  return [
+    '--headless',
+    '--no-sandbox',
+    '--disable-gpu',
+    '--disable-quic',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+    `--host-resolver-rules=${rules.join(',')}`,
+    // The internal CA is in no browser's store; that its certificates are right is for curl and openssl to check.
+    '--ignore-certificate-errors',
+  ];
+}
+
+export const launchVisitor = (tree: Tree) => chromium.launch({ executablePath, args: browserArguments(tree) });
