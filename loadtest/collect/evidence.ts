@@ -23,9 +23,15 @@ async function known(tree: Tree): Promise<void> {
   const context = await testContext({ state: tree.state, node: 'filler', config: { store: tree.store.store } });
   await fill(context.queue.samples, { prefixes, beacons: prefixes }, 0);
   await context.dispose();
-  const metric = async () =>
-    /ufes_mapper_prefixes\S* (\d+)/.exec(String(await adminGet(tree.state, 'mapper', '/metrics')))?.[1];
-  while (Number(await metric()) < prefixes) await pause(500);
+  const metric = async (): Promise<number> => {
+    try {
+      const text = String(await adminGet(tree.state, 'mapper', '/metrics'));
+      return Number(/ufes_mapper_prefixes\S* (\d+)/.exec(text)?.[1]);
+    } catch {
+      return 0;
+    }
+  };
+  while ((await metric()) < prefixes) await pause(500);
 }
 
 /** Milliseconds from the last acknowledgement to the first answer that follows from it. */
