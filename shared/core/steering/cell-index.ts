@@ -21,6 +21,9 @@ export function cellKey(family: Family, hi: number, lo: number): number {
   return family === 4 ? hi >>> 8 : hi * 65_536 + (lo >>> 16);
 }
 
+/** 24 bits of a v4 key and 29 of a number are a whole number still. */
+const numbersMax = 2 ** 29;
+
 export class CellIndex {
   count = 0;
   family = new Uint8Array(0);
@@ -74,10 +77,18 @@ export class CellIndex {
   }
 
   #inOrder(family: Family, numbers: Uint32Array): Uint32Array {
-    const keys = Float64Array.from(numbers, (number) => cellKey(family, this.hi[number]!, this.lo[number]!)).sort();
-    for (const [i, key] of keys.entries()) {
-      const hi = family === 4 ? key * 256 : Math.floor(key / 65_536);
-      numbers[i] = this.find(family, hi, family === 4 ? 0 : ((key % 65_536) << 16) >>> 0);
+    const keys = new Float64Array(numbers.length);
+    // A v4 key leaves room for its number; that of a v6 cell is looked up again.
+    for (let i = 0; i < keys.length; i++) {
+      const number = numbers[i]!;
+      const key = cellKey(family, this.hi[number]!, this.lo[number]!);
+      keys[i] = family === 4 ? key * numbersMax + number : key;
+    }
+    keys.sort();
+    for (let i = 0; i < keys.length; i++) {
+      const key = keys[i]!;
+      numbers[i] =
+        family === 4 ? key % numbersMax : this.find(6, Math.floor(key / 65_536), ((key % 65_536) << 16) >>> 0);
     }
     return numbers;
   }
