@@ -16,7 +16,7 @@ const asnOf = ({ family, hi }: Address): number | undefined =>
   family === 6 || [0xc000_0200, 0xc633_6400].includes((hi & 0xffff_ff00) >>> 0) ? 64_500 : 0;
 
 const admission = (caps: Caps = { addressPerHour: 0, prefixPerHour: 0 }) =>
-  new Admission({ tokenKeys, caps, asnOf, rng: seededRng('seed') });
+  new Admission({ tokenKeys, caps, asnOf, sawAt: () => undefined, rng: seededRng('seed') });
 const addressOf = (text: string): Address => parseAddress(text)!;
 const tokenFor = (client: string, expiresAtMs = nowMs + 300_000): string => {
   const prefix = formatPrefix(cellOf(addressOf(client)));
@@ -45,11 +45,34 @@ describe('whom a beacon speaks for', () => {
     );
   });
 
+  const seeing = (prefix: string) =>
+    new Admission({
+      tokenKeys,
+      caps: { addressPerHour: 0, prefixPerHour: 0 },
+      asnOf,
+      sawAt: (label) => (/^[0-9a-f]{16}$/.test(label) ? prefix : undefined),
+      rng: seededRng('seed'),
+    });
+
+  it('is the prefix that a PoP saw its probe names asked from', () => {
+    const [planned, client] = [tokenFor('2001:db8:1::1'), addressOf('2001:db8:1::1')];
+    const other = seeing('192.0.2.0/24').admit(planned, client, nowMs);
+    expect(other).toMatchObject({ prefix: '192.0.2.0/24', isLoose: true });
+    // What had the plan and was seen is no guess, whatever way the beacon took.
+    const same = seeing('192.0.2.0/24').admit(tokenFor('192.0.2.1'), addressOf('198.51.100.1'), nowMs);
+    expect(same).toMatchObject({ prefix: '192.0.2.0/24', isLoose: false });
+    // A page that makes a stranger's browser load the names does not speak for the stranger.
+    expect(() => seeing('203.0.113.0/24').admit(tokenFor('192.0.2.1'), addressOf('192.0.2.1'), nowMs)).toThrow(
+      expect.objectContaining({ reason: 'foreign-prefix' }),
+    );
+  });
+
   it('is refused while AS numbers are not known', () => {
     const blind = new Admission({
       tokenKeys,
       caps: { addressPerHour: 0, prefixPerHour: 0 },
       asnOf: () => undefined,
+      sawAt: () => undefined,
       rng: seededRng('seed'),
     });
     expect(() => blind.admit(tokenFor('192.0.2.1'), addressOf('198.51.100.1'), nowMs)).toThrow('another network');

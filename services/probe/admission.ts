@@ -4,16 +4,17 @@
  *     token ─ ours? ─▶ not expired? ─▶ of this client? ─▶ caps ─▶ { prefix, isLoose }
  *               └ forged   └ expired       └ foreign-prefix └ over-address-cap, over-prefix-cap
  *
- * A token is bound to the prefix that asked for the plan. The beacon may come from another one, of the other family or
- * behind a carrier's NAT: within one AS it is taken, as *loose* evidence, which never outranks what an edge has timed.
- * Nothing a client claims says whom it speaks for: the key is an address that it was seen at.
+ * A token is bound to the prefix that asked for the plan. PoPs may see another one, of the other family or behind a
+ * carrier's NAT, and the beacon come from a third: the sample is of the prefix that a PoP saw, or when none has told yet,
+ * of where the beacon came from. Within one AS it is taken; as *loose* evidence, which never outranks what an edge has
+ * timed, unless that prefix had the plan. Nothing a client claims says whom it speaks for.
  */
 import { type Address, cellOf, formatPrefix, parsePrefix } from '@ufes/core/ip.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Rng } from '@ufes/core/ports.ts';
 import { HourlyCounts } from './caps.ts';
 import { Refusal } from './refusals.ts';
-import { type TokenClaims, verifyToken } from './token.ts';
+import { labelOf, type TokenClaims, verifyToken } from './token.ts';
 import type { TokenKeys } from './token-keys.ts';
 
 /** 0: no cap. */
@@ -27,6 +28,8 @@ export interface AdmissionParts {
   readonly caps: Caps;
   /** Number of a client's network; 0 or undefined: not known. */
   readonly asnOf: (client: Address) => number | undefined;
+  /** Prefix that a PoP saw a plan's probe names asked from, when one has told. */
+  readonly sawAt: (label: string) => string | undefined;
   readonly rng: Rng;
 }
 
@@ -60,11 +63,14 @@ export class Admission {
   admit(token: string, client: Address, nowMs: number, isCapped = true): Admitted {
     const claims = verifyToken(this.#parts.tokenKeys.believed, token, nowMs);
     const cell = cellOf(client);
-    const prefix = formatPrefix(cell);
-    const isLoose = claims.prefix !== prefix;
-    if (isLoose && !this.#isSameNetwork(claims.prefix, client)) {
-      throw new Refusal('foreign-prefix', `the token was given to another network than ${prefix}`);
+    const own = formatPrefix(cell);
+    const prefix = this.#parts.sawAt(labelOf(claims.id)) ?? own;
+    for (const other of [claims.prefix, prefix]) {
+      if (other === own || this.#isSameNetwork(other, client)) continue;
+      const what = other === claims.prefix ? 'was given to' : 'was used by';
+      throw new Refusal('foreign-prefix', `the token ${what} another network than ${own}`);
     }
+    const isLoose = prefix !== claims.prefix;
     if (isCapped) this.#count(client, cell, nowMs);
     return { claims, prefix, isLoose };
   }

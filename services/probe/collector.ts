@@ -30,7 +30,7 @@ import { chooseTargets, fetches } from './plan.ts';
 import { createReceiver, type Receiver } from './receive.ts';
 import { Refusal } from './refusals.ts';
 import type { BeaconScript } from './script.ts';
-import { newTokenId, signToken, type TokenClaims } from './token.ts';
+import { labelOf, newTokenId, signToken, type TokenClaims } from './token.ts';
 import type { TokenKeys } from './token-keys.ts';
 
 export type Outcome = 'accepted' | 'too-large' | 'malformed' | 'token' | 'too-many' | 'refused';
@@ -137,14 +137,15 @@ function makePlan(parts: CollectorParts, client: Address, isAgent: boolean, sink
   const chosen = asked < 1 && parts.rng.next() >= asked ? [] : chooseTargets(desired, beliefs, parts.rng);
   const expiresAtMs = nowMs + limits.probe.tokenMs;
   // The label is new for each plan: it joins what dns and edge saw of this client, and no cache can answer for it.
-  const label = Buffer.from(parts.rng.bytes(8)).toString('hex');
-  const targets = new Map(chosen.map(({ id, p }) => [id, weightOf(asked * p)]));
-  const claims = { id: newTokenId(parts.rng), expiresAtMs, prefix: formatPrefix(cellOf(client)), targets };
+  const id = newTokenId(parts.rng);
+  const label = labelOf(id);
+  const targets = new Map(chosen.map(({ id: target, p }) => [target, weightOf(asked * p)]));
+  const claims = { id, expiresAtMs, prefix: formatPrefix(cellOf(client)), targets };
   return {
     token: signToken(parts.tokenKeys.current, claims),
     expiresAtMs,
     fetches,
-    targets: chosen.map(({ id, url }) => ({ id, url: url.replace('*', label) })),
+    targets: chosen.map(({ id: target, url }) => ({ id: target, url: url.replace('*', label) })),
     sinks,
   };
 }

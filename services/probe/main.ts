@@ -29,6 +29,7 @@ import { createMarks } from './marks.ts';
 import { createProbeMetrics } from './metrics.ts';
 import { RefusalBook } from './refusals.ts';
 import { buildBeacon } from './script.ts';
+import { SeenPrefixes } from './seen.ts';
 import { createTokenKeyring } from './token-keys.ts';
 
 export const main: ServiceMain = (context) => {
@@ -53,6 +54,7 @@ export const main: ServiceMain = (context) => {
     () => forwarder,
   );
   const agents = new Agents(context);
+  const seen = new SeenPrefixes(context);
   const refused = new RefusalBook(clock.nowMs());
   const onRefusal = (reason: RefusalReason, client: Address, source: string): void => {
     metrics.onRefusal(reason, source);
@@ -92,7 +94,13 @@ export const main: ServiceMain = (context) => {
       });
       const { collectors, caps } = config.probes;
       const trusted = new TrustedProxies(config.trustedProxies);
-      const admission = new Admission({ tokenKeys, caps, asnOf: knowledge.asnOf, rng: context.rng });
+      const admission = new Admission({
+        tokenKeys,
+        caps,
+        asnOf: knowledge.asnOf,
+        sawAt: (label) => seen.prefixOf(label),
+        rng: context.rng,
+      });
       metrics.observeCaps(() => admission.evicted);
       const parts = {
         ...context,

@@ -25,6 +25,11 @@ export function newTokenId(rng: Rng): string {
   return Buffer.from(rng.bytes(12)).toString('base64url');
 }
 
+/** The label of a plan's probe names: it joins the token with what dns and edges saw of the client. */
+export function labelOf(id: string): string {
+  return Buffer.from(id, 'base64url').subarray(0, 8).toString('hex');
+}
+
 export function signToken(key: Uint8Array, claims: TokenClaims): string {
   const { id, expiresAtMs, prefix, targets } = claims;
   const body = Buffer.from(JSON.stringify([id, expiresAtMs, prefix, [...targets]])).toString('base64url');

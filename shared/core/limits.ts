@@ -320,6 +320,9 @@ export const limits = {
     /** Addresses and prefixes whose beacons are counted, 16 bytes each, powers of two: an hour of ten times as many beacons as one collector takes from a botnet of 10,000. */
     cappedAddresses: 1 << 17,
     cappedPrefixes: 1 << 16,
+    /** What edges tell every 10 s is looked for this often; labels of it that are held, some 100 bytes each, twice. */
+    seenMs: 2_000,
+    seenLabels: 100_000,
     /** Hosts that an operator looks after by hand. */
     agents: 1_024,
     /** A revoked key is refused by other collectors after this. */
