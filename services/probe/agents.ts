@@ -7,6 +7,7 @@
  */
 import { createPublicKey, generateKeyPairSync, type KeyObject, verify } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import type { AgentReport } from '@ufes/core/agents.ts';
 import { describeError, OperatingError } from '@ufes/core/errors.ts';
 import { type Address, cellOf, formatPrefix, parsePrefix, prefixOf } from '@ufes/core/ip.ts';
 import { limits } from '@ufes/core/limits.ts';
@@ -33,17 +34,6 @@ interface Agent extends Registered {
   lastSeenMs?: number;
   lastPrefix?: string;
   reports: number;
-}
-
-export interface AgentReport {
-  readonly name: string;
-  readonly prefixes: readonly string[];
-  readonly createdAtMs: number;
-  readonly by: string;
-  /** By this collector, since it started. */
-  readonly reports: number;
-  readonly lastSeenMs?: number;
-  readonly lastPrefix?: string;
 }
 
 export interface AgentParts {

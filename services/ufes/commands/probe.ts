@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { parseArgs } from 'node:util';
+import type { AgentReport } from '@ufes/core/agents.ts';
 import { OperatingError } from '@ufes/core/errors.ts';
 import { limits } from '@ufes/core/limits.ts';
 import { parseEndpoint } from '@ufes/io/address.ts';
@@ -9,10 +10,7 @@ import { adminGet, adminPost } from '@ufes/io/admin-client.ts';
 import { systemClock } from '@ufes/io/clock.ts';
 import { createLog } from '@ufes/io/log.ts';
 import { systemRng } from '@ufes/io/rng.ts';
-import { createAgent } from '@ufes/probe/agent/agent.ts';
-import { formatAgentKey, parseAgentKey } from '@ufes/probe/agent/key.ts';
-import type { Measured } from '@ufes/probe/agent/measure.ts';
-import type { AgentReport } from '@ufes/probe/agents.ts';
+import { createAgent, formatAgentKey, type Measured, parseAgentKey } from '@ufes/probe/agent/main.ts';
 import {
   ago,
   bold,

@@ -18,6 +18,9 @@ import type { Beacon, Plan } from '@ufes/core/samples.ts';
 import { type AgentKey, authorize } from './key.ts';
 import { type Measured, measure } from './measure.ts';
 
+export { formatAgentKey, parseAgentKey } from './key.ts';
+export type { Measured } from './measure.ts';
+
 export interface AgentInit {
   /** Base URL. */
   readonly collector: string;
