@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { InputError } from './csv.ts';
 import type { ModeResult } from './mode.ts';
 import { ablation } from './modes/ablation.ts';
+import { botnet } from './modes/botnet.ts';
 import { day } from './modes/day.ts';
 import { events } from './modes/events.ts';
 import { gain } from './modes/gain.ts';
@@ -20,6 +21,7 @@ const modes: Readonly<Record<string, (options: Options) => ModeResult>> = {
   events,
   geoip,
   poison,
+  botnet,
   plan,
 };
 

@@ -16,6 +16,7 @@ export const usage = `npm run sim -- MODE [options]
   events     loss of a PoP, a step of +100 ms, overload
   geoip      prefixes that GeoIP places more than 2,000 km wrong
   poison     clients that lie about their round trips
+  botnet     10,000 addresses that lie together, through the collector's caps
   plan       what a plan says of random changes, against what then happens
   all        every one of them
 
@@ -54,7 +55,7 @@ export interface Options {
   readonly out: string | undefined;
 }
 
-const modes = ['gain', 'ablation', 'day', 'events', 'geoip', 'poison', 'plan', 'all'];
+const modes = ['gain', 'ablation', 'day', 'events', 'geoip', 'poison', 'botnet', 'plan', 'all'];
 
 /** Throws InputError for what it cannot do. */
 export function readOptions(args: readonly string[]): Options {
