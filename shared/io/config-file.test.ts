@@ -263,6 +263,21 @@ describe('every problem at once, each at its place', () => {
       ['ufes.yaml:1:50: listeners.dashboard: 0.0.0.0:5300 is taken by the dns listener (ufes.yaml:1:20)'],
     ],
     [
+      'proxies that nobody, or everybody, may be',
+      [['pops:\n', 'listeners: { probe: [{ address: "127.0.0.1:8092", proxy: v2 }] }\npops:\n']],
+      [
+        'ufes.yaml:1:58: listeners.probe[0].proxy: no proxy is believed: name them in "trustedProxies", e.g. [192.0.2.0/24]',
+      ],
+    ],
+    [
+      'proxies that are none',
+      [['pops:\n', 'trustedProxies: [192.0.2.300, 0.0.0.0/0]\npops:\n']],
+      [
+        'ufes.yaml:1:18: trustedProxies[0]: "192.0.2.300" is no address and no prefix, e.g. 192.0.2.10 or 192.0.2.0/24',
+        'ufes.yaml:1:31: trustedProxies[1]: 0.0.0.0/0 is everybody: name the proxies',
+      ],
+    ],
+    [
       'a zone with neither file nor keys, and a record that does not parse',
       [
         ['    records:\n', '    records:\n      - { name: www2, type: A, data: 192.0.2 }\n'],
