@@ -114,13 +114,11 @@ describe.runIf(chromiumIsThere)('the beacon', () => {
       true,
       async () => {
         const context = await launch();
-        const page = await context.newPage();
-        await page.goto('about:blank');
-        await (await context.newPage()).bringToFront();
-        const session = await context.newCDPSession(page);
-        const { windowId } = await session.send('Browser.getWindowForTarget');
-        await session.send('Browser.setWindowBounds', { windowId, bounds: { windowState: 'minimized' } });
-        return [context, page];
+        // Without a screen every window counts as seen.
+        await context.addInitScript(() => {
+          Object.defineProperty(Document.prototype, 'hidden', { get: () => true });
+        });
+        return [context, await context.newPage()];
       },
     ],
   ])('asks nothing with %s', async (_, state, value, open) => {

@@ -1,7 +1,7 @@
 /** The real beacon script in a real browser against real edges with real TLS. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { endTree, startTree, type Tree, until } from './tree.ts';
-import { chromiumIsThere, launchVisitor, site } from './visitor.ts';
+import { chromiumIsThere, launchVisitor, site, visitUntilSent } from './visitor.ts';
 
 if (!chromiumIsThere)
   process.stderr.write('skipped: the beacon in a browser (no /usr/bin/chromium; Debian package chromium)\n');
@@ -16,18 +16,7 @@ describe.runIf(chromiumIsThere)('the beacon', () => {
   test('measures the three edges, and its prefix’s evidence shows in explain', async () => {
     const browser = await launchVisitor(tree);
     try {
-      const page = await browser.newPage();
-      const sent: number[] = [];
-      page.on('response', (response) => {
-        if (response.url().endsWith('/rum/beacon')) sent.push(response.status());
-      });
-      await page.goto(site);
-      await until(
-        'the beacon was acknowledged',
-        async () => sent.includes(204),
-        20_000,
-        () => JSON.stringify(sent),
-      );
+      await visitUntilSent(await browser.newPage(), site, tree.output);
     } finally {
       await browser.close();
     }

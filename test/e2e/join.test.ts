@@ -2,7 +2,6 @@
  * Resolvers and their clients: browsers in three houses, two of which share a resolver, measure by the real script over
  * real TLS; their names are looked up by real resolvers. What the store then says of the resolvers is who uses them.
  */
-import { existsSync } from 'node:fs';
 import { type PopulationOf, populationKey } from '@ufes/core/populations.ts';
 import { shardOf } from '@ufes/core/samples.ts';
 import { Sketch } from '@ufes/core/sketch/sketch.ts';
@@ -12,10 +11,10 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type House, openHouse } from './house.ts';
 import { endTree, startTree, type Tree, until } from './tree.ts';
 import { startUnbound, type Unbound, unbound } from './unbound.ts';
+import { chromiumIsThere, executablePath, visitUntilSent } from './visitor.ts';
 
-const executablePath = '/usr/bin/chromium';
 const missing = [
-  ...(existsSync(executablePath) ? [] : ['no /usr/bin/chromium; Debian package chromium']),
+  ...(chromiumIsThere ? [] : ['no /usr/bin/chromium; Debian package chromium']),
   ...(unbound === undefined ? ['no unbound; Debian package unbound'] : []),
 ];
 if (missing.length > 0) process.stderr.write(`skipped: resolvers and their clients (${missing.join(', ')})\n`);
@@ -65,18 +64,8 @@ describe.runIf(missing.length === 0)('the join of resolvers and clients', () => 
   test('each resolver’s population is who uses it', async () => {
     for (const { proxy } of houses) {
       const context = await browser.newContext({ proxy: { server: proxy }, ignoreHTTPSErrors: true });
-      const page = await context.newPage();
-      const sent: number[] = [];
-      page.on('response', (response) => {
-        if (response.url().endsWith('/rum/beacon')) sent.push(response.status());
-      });
-      await page.goto('https://www.shop.example:8443/');
-      await until(
-        'the beacon was acknowledged',
-        async () => sent.includes(204),
-        30_000,
-        () => `${JSON.stringify(sent)}\n${resolvers.map((one) => one.said()).join('\n')}`,
-      );
+      const said = () => resolvers.map((one) => one.said()).join('\n');
+      await visitUntilSent(await context.newPage(), 'https://www.shop.example:8443/', said);
       await context.close();
     }
     const prefixOf = (address: string) => `${address.slice(0, address.lastIndexOf('.'))}.0/24`;

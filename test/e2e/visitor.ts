@@ -1,7 +1,7 @@
 /** A real browser that visits the demo's site; names resolve as our dns would, every probe name to its PoP. */
 import { existsSync } from 'node:fs';
-import { chromium } from 'playwright-core';
-import type { Tree } from './tree.ts';
+import { chromium, type Page } from 'playwright-core';
+import { type Tree, until } from './tree.ts';
 
 export const executablePath = '/usr/bin/chromium';
 export const chromiumIsThere = existsSync(executablePath);
@@ -35,3 +35,15 @@ export function browserArguments(tree: Tree): string[] {
 }
 
 export const launchVisitor = (tree: Tree) => chromium.launch({ executablePath, args: browserArguments(tree) });
+
+/** Goes to `url`, and waits until the beacon's worker has ended, which it does when its upload has been answered. */
+export async function visitUntilSent(page: Page, url: string, more: () => string): Promise<void> {
+  let uploads = 0;
+  let ended = 0;
+  page.context().on('request', (request) => {
+    if (request.url().endsWith('/rum/beacon')) uploads++;
+  });
+  page.on('worker', (worker) => worker.on('close', () => ended++));
+  await page.goto(url);
+  await until('a beacon was sent', async () => uploads > 0 && ended > 0, 40_000, more);
+}
