@@ -157,7 +157,7 @@ function Schedule({ one, atMs, orders }: { one: JobSummary; atMs: number; orders
     <tr>
       <td>
         <span class="strong">{one.name}</span>
-        {purpose !== undefined && <span class="sub">{purpose}</span>}
+        {purpose !== undefined && <span class="sub purpose">{purpose}</span>}
       </td>
       <td class="number">{schedule === undefined ? '–' : shortDurationText(schedule.everyMs / 1000)}</td>
       <td class="number">{schedule === undefined ? '–' : nextText(schedule.nextMs - atMs)}</td>
