@@ -44,10 +44,9 @@ describe.runIf(chromiumIsThere)('the beacon', () => {
       }
     });
     if (policy !== undefined) {
-      await page.route(site, async (route) => {
-        const response = await route.fetch();
-        await route.fulfill({ response, headers: { ...response.headers(), 'content-security-policy': policy } });
-      });
+      const body = `<!doctype html><script async src="${collector}/rum.js" data-ufes-share="1"></script>`;
+      const headers = { 'content-type': 'text/html', 'content-security-policy': policy };
+      await page.route(site, (route) => route.fulfill({ body, headers }));
     }
     await page.goto(site);
     await until('a beacon', async () => sent.length > 0, withinMs).catch(() => {});

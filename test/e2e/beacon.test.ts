@@ -26,7 +26,7 @@ describe.runIf(chromiumIsThere)('the beacon', () => {
         const { cell, pops } = await tree.explain('www.shop.example', '127.0.0.1');
         return cell === '127.0.0.0/24' && pops.every((pop) => (pop.estimate?.n ?? 0) >= 1);
       },
-      15_000,
+      30_000,
       () => tree.output(),
     );
     const { stdout } = await tree.ufes('explain', 'www.shop.example', '127.0.0.1');
