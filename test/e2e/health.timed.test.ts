@@ -287,7 +287,7 @@ describe('an external verdict', () => {
     expect((await tree.ufes('verdict', 'lon/spare', 'down', '--for', '1m', '--why', 'bad build')).code).toBe(0);
     expect(await tree.answer('spare.shop.example', subnet)).not.toBe(london());
     expect(await tree.answer(name, subnet)).toBe(london());
-    const context = await testContext({ node: 'auditor', state: tree.state });
+    const context = await testContext({ node: 'auditor', state: tree.state, config: { store: tree.store.store } });
     const [newest] = (await context.store.audit.list(20)).filter(({ action }) => action === 'verdict');
     await context.dispose();
     expect(newest).toMatchObject({ subject: 'lon/spare', detail: { state: 'down', reason: 'bad build' } });
