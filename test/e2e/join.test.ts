@@ -34,7 +34,7 @@ describe.runIf(missing.length === 0)('the join of resolvers and clients', () => 
 
   beforeAll(async () => {
     tree = await startTree();
-    reader = await testContext({ state: tree.state });
+    reader = await testContext({ state: tree.state, config: { store: tree.store.store } });
     const [first, second] = [tree.address('53.1'), tree.address('53.2')];
     uses.push([tree.address('201.7'), first], [tree.address('202.7'), first], [tree.address('203.7'), second]);
     const dns = { address: tree.address('0.1'), port: 5300 };
