@@ -36,7 +36,7 @@ async function post(port: number, core: number, state: string, again = false): P
     port,
     seconds,
     warmupSeconds: 1.5,
-    connections: 64,
+    connections: 512,
     requests: again ? 50_000 : Math.round(30_000 * (seconds + 1.5)),
     again,
     prefixes: 100_000,
@@ -107,7 +107,7 @@ goAhead();
 const before = load();
 try {
   const result = {
-    what: 'beacons acknowledged a second, durable; /24s 100,000, 5 targets × 3 fetches, 64 keep-alive connections',
+    what: 'beacons acknowledged a second, durable; /24s 100,000, 5 targets × 3 fetches, 512 keep-alive connections',
     store: store ?? 'embedded',
     seconds,
     one: await one(),
