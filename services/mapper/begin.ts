@@ -8,7 +8,7 @@ import type { Availability } from '@ufes/core/steering/availability.ts';
 import type { Base } from '@ufes/core/steering/base.ts';
 import { SteeringBuild } from '@ufes/core/steering/build.ts';
 import type { Degradations } from '@ufes/core/steering/degraded.ts';
-import type { PopNow } from '@ufes/core/steering/judge.ts';
+import type { PopNow } from '@ufes/core/steering/judging.ts';
 import type { SteeringMap } from '@ufes/core/steering/map.ts';
 import { defaultRoom } from '@ufes/core/steering/room.ts';
 import { applyDegraded } from './degraded.ts';

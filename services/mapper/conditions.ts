@@ -9,7 +9,7 @@ import { checkSettings } from '@ufes/core/health.ts';
 import { limits } from '@ufes/core/limits.ts';
 import { LiveState } from '@ufes/core/live.ts';
 import type { Component, LiveEntry } from '@ufes/core/ports.ts';
-import type { PopNow } from '@ufes/core/steering/judge.ts';
+import type { PopNow } from '@ufes/core/steering/judging.ts';
 import { doubtedTargets, tally, unknownVerdict, type Verdict } from '@ufes/core/votes.ts';
 import { readVotes } from '@ufes/io/health/votes.ts';
 import type { ServiceContext } from '@ufes/io/service.ts';

@@ -3,7 +3,7 @@
  * and what they would have had. Beacons measure PoPs that answers do not send them to, so both are known.
  */
 import { limits } from '@ufes/core/limits.ts';
-import type { GroupCosts, Went } from '@ufes/core/steering/judge.ts';
+import type { GroupCosts, Went } from '@ufes/core/steering/judging.ts';
 import type { JudgedCells } from '@ufes/core/steering/moves.ts';
 import type { Publication } from '@ufes/core/steering/publication.ts';
 import type { ServiceContext } from '@ufes/io/service.ts';

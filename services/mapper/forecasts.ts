@@ -9,7 +9,7 @@ import { createHash } from 'node:crypto';
 import { describeError } from '@ufes/core/errors.ts';
 import { limits } from '@ufes/core/limits.ts';
 import type { Component } from '@ufes/core/ports.ts';
-import type { PopNow } from '@ufes/core/steering/judge.ts';
+import type { PopNow } from '@ufes/core/steering/judging.ts';
 import type { PlanState } from '@ufes/core/steering/plan-input.ts';
 import type { PlanRecord, Publication } from '@ufes/core/steering/publication.ts';
 import { formatVersion, parseVersion } from '@ufes/core/version.ts';

@@ -3,7 +3,7 @@ import { type Address, cellOf, parsePrefix } from '@ufes/core/ip.ts';
 import type { SampleRecord } from '@ufes/core/samples.ts';
 import type { Availability } from '@ufes/core/steering/availability.ts';
 import type { PopGuard } from '@ufes/core/steering/guards.ts';
-import type { JudgeInput } from '@ufes/core/steering/judge.ts';
+import type { JudgeInput } from '@ufes/core/steering/judging.ts';
 import type { Fed } from './feed.ts';
 
 const target = 'pop:';

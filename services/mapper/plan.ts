@@ -11,7 +11,7 @@ import { distanceKm, type GroupPlan, vectorsOf } from '@ufes/core/steering/base.
 import type { Prior } from '@ufes/core/steering/estimation.ts';
 import { geoKey } from '@ufes/core/steering/prepare.ts';
 import { defaultRoom } from '@ufes/core/steering/room.ts';
-import { rulingPlanOf } from '@ufes/core/steering/rules.ts';
+import { rulingPlanOf } from '@ufes/core/steering/ruling.ts';
 
 /** A backbone is engineered: less detour and no access line, so less than clients see over the same distance. */
 const backboneShare = 0.6;

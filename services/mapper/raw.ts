@@ -8,7 +8,7 @@ import type { SampleRecord } from '@ufes/core/samples.ts';
 import { orderRanks } from '@ufes/core/sketch/order.ts';
 import { type QuantileBounds, rankedQuantile } from '@ufes/core/sketch/sketch.ts';
 import { cellKey } from '@ufes/core/steering/cells.ts';
-import type { RawLookup } from '@ufes/core/steering/judge.ts';
+import type { RawLookup } from '@ufes/core/steering/judging.ts';
 import type { JudgedCells } from '@ufes/core/steering/moves.ts';
 import { sampleKinds } from './record.ts';
 

@@ -2,7 +2,8 @@
 
 import { limits } from '@ufes/core/limits.ts';
 import { LiveState, liveState } from '@ufes/core/live.ts';
-import { Judge, type PopNow } from '@ufes/core/steering/judge.ts';
+import { Judge } from '@ufes/core/steering/judge.ts';
+import type { PopNow } from '@ufes/core/steering/judging.ts';
 import { defaultRoom } from '@ufes/core/steering/room.ts';
 import { followMsOf } from '@ufes/mapper/begin.ts';
 import { guardLookup } from '@ufes/mapper/guards.ts';

@@ -18,7 +18,7 @@ import { type SteeringBuild, sameRankings } from '@ufes/core/steering/build.ts';
 import { createDecision, decide } from '@ufes/core/steering/decide.ts';
 import { Degradations } from '@ufes/core/steering/degraded.ts';
 import type { Evidence } from '@ufes/core/steering/explanation.ts';
-import type { PopNow } from '@ufes/core/steering/judge.ts';
+import type { PopNow } from '@ufes/core/steering/judging.ts';
 import { findInterval, noPop, type SteeringMap } from '@ufes/core/steering/map.ts';
 import { geoKey, type PreparedService, prepareService } from '@ufes/core/steering/prepare.ts';
 import { type PlannedPop, planTargets } from '@ufes/core/steering/targets.ts';

@@ -9,7 +9,7 @@ import type { PopLimits } from './capacity.ts';
 import type { Prior } from './estimation.ts';
 import type { IntervalIndex } from './map.ts';
 import { Rows } from './rows.ts';
-import type { RulingPlan } from './rules.ts';
+import type { RulingPlan } from './ruling.ts';
 
 /** Sorted first addresses, the first of them 0, each with a place; negative: none. geoip's intervals are such. */
 export interface PlaceRanges {

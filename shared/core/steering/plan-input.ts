@@ -1,7 +1,7 @@
 /** What a prediction is made from (plan.ts): two states of things, the clients, and what edges and dns nodes tell now. */
 import type { DesiredState } from '../desired.ts';
 import type { LiveState } from '../live.ts';
-import type { GroupCosts } from './judge.ts';
+import type { GroupCosts } from './judging.ts';
 import type { SteeringMap } from './map.ts';
 
 /** What of a desired state decides where clients go. */

@@ -13,7 +13,7 @@
 import { type DesiredService, groupKey } from '../desired.ts';
 import { type Family, formatPrefix } from '../ip.ts';
 import { limits } from '../limits.ts';
-import type { GroupCosts } from './judge.ts';
+import type { GroupCosts } from './judging.ts';
 import type { PlanInput, PlanSide } from './plan-input.ts';
 import { type Pair, pairsOf, Side } from './plan-side.ts';
 import { defaultRoom } from './room.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { DesiredService } from '../desired.ts';
 import { findInterval, type SteeringMap } from './map.ts';
-import { rulingPlanOf } from './rules.ts';
+import { rulingPlanOf } from './ruling.ts';
 import { latencyGroup, prefix, ranges4, ranges6, worldBuild } from './testing.ts';
 
 const nowMs = 1_764_000_000_000;

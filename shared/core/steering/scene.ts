@@ -4,7 +4,7 @@
  */
 import { limits } from '../limits.ts';
 import { estimation } from './estimation.ts';
-import type { JudgeInput, PopNow, RawLookup, Went } from './judge.ts';
+import type { JudgeInput, PopNow, RawLookup, Went } from './judging.ts';
 import { type CellTable, cellEntry, type SteeringMap, Tier } from './map.ts';
 import { type Compared, isSteered, type JudgedCells, type Unit } from './moves.ts';
 import type { PopLoad, Predicted, Reason } from './publication.ts';

@@ -7,7 +7,6 @@
  */
 import { isLoopback, type Prefix } from '../ip.ts';
 import { type Base, distanceKm, type GroupPlan } from './base.ts';
-import type { BuildInput } from './build.ts';
 import { type Asking, fitting, type PopLimits } from './capacity.ts';
 import type { Cells } from './cells.ts';
 import { type Beyond, CellTimes } from './estimate.ts';
@@ -30,6 +29,13 @@ export interface SharedGroup {
   readonly rules: Rules | undefined;
 }
 
+/** Where cells are and PoPs; `pops`: ids. */
+interface World {
+  readonly ground: Ground;
+  readonly popVectors: Float32Array;
+  readonly pops: readonly string[];
+}
+
 export class Sharing {
   readonly requests = new Requests();
   readonly #cells: Cells;
@@ -43,12 +49,7 @@ export class Sharing {
   /** By PoP, when it was last taken to be asked for more. */
   readonly #surgedAtMs = new Map<number, number>();
 
-  constructor(
-    cells: Cells,
-    tiers: Tiers,
-    { ground, popVectors, pops }: Pick<BuildInput, 'ground' | 'popVectors' | 'pops'>,
-    groups: readonly SharedGroup[],
-  ) {
+  constructor(cells: Cells, tiers: Tiers, { ground, popVectors, pops }: World, groups: readonly SharedGroup[]) {
     this.#ids = pops;
     this.#cells = cells;
     this.#ground = ground;

@@ -1,5 +1,5 @@
 /** For tests: maps of some /24s with rankings and estimates, and what PoPs are. */
-import type { JudgeInput, PopNow } from './judge.ts';
+import type { JudgeInput, PopNow } from './judging.ts';
 import { findInterval, noPop, type SteeringMap, Tier } from './map.ts';
 
 export const judgedPops = ['fra', 'iad', 'lon', 'sin'];

@@ -12,7 +12,7 @@ import { limits } from '@ufes/core/limits.ts';
 import { LiveState, setLive, setRoom, setTimes, weekOf } from '@ufes/core/live.ts';
 import type { Rng } from '@ufes/core/ports.ts';
 import { seededRng } from '@ufes/core/seeded.ts';
-import type { PopNow } from '@ufes/core/steering/judge.ts';
+import type { PopNow } from '@ufes/core/steering/judging.ts';
 import { defaultRoom, RoomShares } from '@ufes/core/steering/room.ts';
 import { type Forecast, forecast } from '@ufes/mapper/forecast.ts';
 import { drawMeasured } from '../beacons.ts';
