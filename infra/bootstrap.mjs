@@ -20,7 +20,11 @@ const testTools = [
   { command: 'curl', debian: 'curl', without: 'requests by curl' },
   { command: 'chromium', debian: 'chromium', without: 'tests in a browser' },
   { command: 'openssl', debian: 'openssl', without: 'certificate checks by openssl' },
-  { command: 'redis-server', debian: 'redis-server', without: 'the store and queue on Redis, and all tests that use these' },
+  {
+    command: 'redis-server',
+    debian: 'redis-server',
+    without: 'the store and queue on Redis, and all tests that use these',
+  },
   { command: 'unbound', debian: 'unbound', without: 'tests behind a real resolver' },
 ];
 

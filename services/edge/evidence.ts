@@ -22,7 +22,7 @@ import type { HandshakeTime, SeenProbe } from './data-plane.ts';
 type Parts = Pick<ServiceContext, 'config' | 'store' | 'queue' | 'clock' | 'log' | 'registry' | 'node'>;
 
 /** Name of the source that edge-timed evidence is kept under. */
-export const edgeSource = 'edge';
+const edgeSource = 'edge';
 
 const outcomes = ['sample', 'resumed', 'no-time', 'long-flight', 'capped', 'dropped'] as const;
 type Outcome = (typeof outcomes)[number];

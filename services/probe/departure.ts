@@ -18,7 +18,7 @@ import { type Journal, openJournal } from './journal.ts';
 const forGood = Number.MAX_SAFE_INTEGER;
 
 /** Records of a journal that are not folded yet. Rejects with STORE_UNAVAILABLE. */
-export async function unfolded(
+async function unfolded(
   journal: Pick<Journal, 'counts'>,
   collector: string,
   evidence: Pick<EvidenceStore, 'offsets'>,

@@ -24,7 +24,7 @@ export interface ReceiverParts {
 /** Takes the request if it is a beacon; false: it is another's. */
 export type Receiver = (request: IncomingMessage, response: ServerResponse) => boolean;
 
-export const beaconPath = '/rum/beacon';
+const beaconPath = '/rum/beacon';
 
 export function createReceiver({ log, take, onStatus }: ReceiverParts): Receiver {
   const fail = (request: IncomingMessage, response: ServerResponse, thrown: unknown): void => {

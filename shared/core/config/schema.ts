@@ -461,7 +461,11 @@ export const configSchema = Type.Object(
               description: 'beacons of one /24 or /48; 0: no cap',
             }),
           },
-          { ...closed, default: {}, description: 'what each collector takes at most, in hours that begin at another minute for each' },
+          {
+            ...closed,
+            default: {},
+            description: 'what each collector takes at most, in hours that begin at another minute for each',
+          },
         ),
         sources: Type.Array(Type.String({ pattern: id }), {
           default: ['rum', 'agent', 'edge'],
