@@ -5,12 +5,13 @@
 import { reaching } from '@ufes/core/steering/availability.ts';
 import { estimation } from '@ufes/core/steering/estimation.ts';
 import { guarding } from '@ufes/core/steering/guards.ts';
+import { holding } from '@ufes/core/steering/held.ts';
 import { placing } from '@ufes/core/steering/places.ts';
 import { stabilisation } from '@ufes/core/steering/rank.ts';
 import { InputError } from './csv.ts';
 
 /** Exported objects of constants by the name that `--set` knows them by. Add those of new modules here. */
-const owners: Record<string, object> = { estimation, guarding, placing, reaching, stabilisation };
+const owners: Record<string, object> = { estimation, guarding, holding, placing, reaching, stabilisation };
 
 export type Settings = Readonly<Record<string, number>>;
 

@@ -20,10 +20,17 @@ export class Around {
   readonly ms: Float64Array;
   readonly basis: Uint8Array;
   readonly slackMs: Float64Array;
+  /** How far one that stops voting could move `ms` beside that, since its metro is no longer taken in. */
+  readonly frailMs: Float64Array;
+  /** Votes of the metros that were taken in. */
+  readonly votes: Uint16Array;
   readonly #kin: readonly Kin[];
   readonly #weights: Float64Array;
   readonly #taken: Uint8Array;
   readonly #nearestKm: Float64Array;
+  /** Of metros that speak of it only while each of their cells votes, the one that weighs most: its weight, and what it says. */
+  readonly #frail: Float64Array;
+  readonly #frailResidualMs: Float64Array;
 
   constructor(popVectors: Vectors, pops: number) {
     this.ms = new Float64Array(pops);
@@ -33,28 +40,43 @@ export class Around {
     this.#weights = new Float64Array(pops);
     this.#taken = new Uint8Array(pops);
     this.#nearestKm = new Float64Array(pops);
+    this.frailMs = new Float64Array(pops);
+    this.votes = new Uint16Array(pops);
+    this.#frail = new Float64Array(pops);
+    this.#frailResidualMs = new Float64Array(pops);
   }
 
   clear(): void {
     this.ms.fill(0);
     this.slackMs.fill(0);
+    this.votes.fill(0);
+    this.#frail.fill(0);
     this.#taken.fill(0);
     this.#weights.fill(estimation.spatialPrior);
   }
 
-  /** What a metro says of each PoP by those near it: for all PoPs the sums of weights, then of residuals, then of slack. */
+  /**
+   * What a metro says of each PoP by those near it: for all PoPs the sums of weights, then of residuals, then of slack, then
+   * the most votes for one of them, below zero where one has the least that count.
+   */
   kinOf(residuals: Residuals): Float64Array {
     const count = this.ms.length;
-    const sums = new Float64Array(3 * count);
+    const sums = new Float64Array(4 * count);
     for (let pop = 0; pop < count; pop++) {
       const { pops, weights } = this.#kin[pop]!;
+      let most = 0;
+      let isFrail = false;
       for (let i = 0; i < pops.length; i++) {
         const other = pops[i]!;
-        if (residuals.votes(other) < estimation.metroVotes) continue;
+        const votes = residuals.votes(other);
+        if (votes < estimation.metroVotes) continue;
+        most = Math.max(most, votes);
+        isFrail ||= votes === estimation.metroVotes;
         sums[pop]! += weights[i]!;
         sums[count + pop]! += weights[i]! * residuals.ms(other);
         sums[2 * count + pop]! += weights[i]! * residuals.slackMs(other);
       }
+      sums[3 * count + pop] = isFrail ? -most : most;
     }
     return sums;
   }
@@ -70,6 +92,12 @@ export class Around {
       this.#taken[pop]!++;
       this.ms[pop]! += weight * kin[count + pop]!;
       this.#weights[pop]! += own;
+      const votes = kin[3 * count + pop]!;
+      this.votes[pop]! += Math.abs(votes);
+      if (votes < 0 && own > this.#frail[pop]!) {
+        this.#frail[pop] = own;
+        this.#frailResidualMs[pop] = kin[count + pop]! / kin[pop]!;
+      }
       const slack = weight * kin[2 * count + pop]!;
       if (slack > this.slackMs[pop]!) this.slackMs[pop] = slack;
     }
@@ -80,8 +108,11 @@ export class Around {
       const km = this.#nearestKm[pop]!;
       const near = km < nearKm ? Basis.near : km < middleKm ? Basis.middle : Basis.far;
       this.basis[pop] = this.#taken[pop] === 0 ? Basis.prior : near;
-      this.ms[pop]! /= this.#weights[pop]!;
-      this.slackMs[pop]! /= this.#weights[pop]!;
+      const weight = this.#weights[pop]!;
+      this.ms[pop]! /= weight;
+      this.slackMs[pop]! /= weight;
+      const frail = this.#frail[pop]!;
+      this.frailMs[pop] = (frail / (weight - frail)) * Math.abs(this.#frailResidualMs[pop]! - this.ms[pop]!);
     }
   }
 }

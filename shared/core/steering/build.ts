@@ -14,6 +14,7 @@ import { createEstimates, type Estimates, estimation, type Prior } from './estim
 import { Fitted } from './fitted.ts';
 import { type Ground, spotOf } from './ground.ts';
 import { type PopGuard, SlowVotes, slowPlaces } from './guards.ts';
+import { HeldBeliefs } from './held.ts';
 import { findInterval, type IntervalIndex, type MapGroup, noPop, type SteeringMap } from './map.ts';
 import { overlay } from './overlay.ts';
 import { PlaceRankings } from './places.ts';
@@ -70,6 +71,7 @@ export class SteeringBuild {
   readonly cells: Cells;
   readonly tiers: Tiers;
   readonly sharing: Sharing;
+  readonly #held: HeldBeliefs;
   readonly #groups: Group[];
   readonly #table: CellTables;
   readonly #scratch: Estimates;
@@ -90,6 +92,7 @@ export class SteeringBuild {
     this.input = input;
     this.cells = cells;
     this.tiers = new Tiers(cells, input.ground.metros, input.popVectors, input.prior);
+    this.#held = new HeldBeliefs(this.tiers, input.pops.length);
     this.#table = new CellTables(cells);
     this.#shown = new Uint8Array(input.pops.length);
     this.#scratch = createEstimates(input.pops.length);
@@ -98,7 +101,7 @@ export class SteeringBuild {
       return {
         plan,
         base,
-        places: plan.policy === 'geo' ? undefined : placesOf(input, plan, base, this.tiers),
+        places: plan.policy === 'geo' ? undefined : placesOf(input, plan, base, this.tiers, this.#held),
         states: new RankStates(plan.pops.length),
         costs: createCosts(plan.pops.length, (place) => this.#bound(plan, place)),
         fitted: new Fitted(),
@@ -245,8 +248,8 @@ export class SteeringBuild {
     const { tiers } = this;
     this.#placeRows();
     for (const row of rows) tiers.touch(row);
-    const told = tiers.update();
-    if (told.size > 0) for (const { places } of this.#groups) places?.update(told);
+    const changed = this.#held.update(tiers.update());
+    if (changed.length > 0) for (const { places } of this.#groups) places?.update(changed);
   }
 
   #reserve(): void {
@@ -331,7 +334,7 @@ export class SteeringBuild {
     return states.owned[row] === 1 ? states.ranking(row) : this.#baseRanking(group, row);
   }
 
-  /** Bounds are those of own evidence where there is enough of it: a gain is judged by what was measured. */
+  /** Own evidence alone where there is enough of it: a gain is judged by what was measured. */
   #fillCosts({ pops, backboneMs, k }: GroupPlan, row: number, costs: CellCosts): void {
     const { cost, low, high, n, degraded, tail } = costs;
     const estimates = this.#scratch;
@@ -347,6 +350,7 @@ export class SteeringBuild {
       tail[place] = Number.NaN;
       if (own < estimation.ownN) continue;
       const beyond = beyondOf(this.cells, row, pop, this.#beyond);
+      cost[place] = k * (measured.p25[pop]! + beyond) + backbone;
       low[place] = k * (measured.low[pop]! + beyond) + backbone;
       high[place] = k * (measured.high[pop]! + beyond) + backbone;
       if (own >= tailN) tail[place] = k * (measured.tail[pop]! + beyond) + backbone;
@@ -424,8 +428,14 @@ function rulesOf({ pops }: BuildInput, { ruling, key, pops: numbers }: GroupPlan
   return ruling && new Rules(ruling, key, ids, base);
 }
 
-function placesOf({ ground, popVectors }: BuildInput, plan: GroupPlan, base: Base, tiers: Tiers): PlaceRankings {
-  return new PlaceRankings(ground, plan, popVectors, tiers, base);
+function placesOf(
+  { ground, popVectors }: BuildInput,
+  plan: GroupPlan,
+  base: Base,
+  tiers: Tiers,
+  held: HeldBeliefs,
+): PlaceRankings {
+  return new PlaceRankings(ground, plan, popVectors, tiers, held, base);
 }
 
 /** True when both maps rank every address alike. */

@@ -10,6 +10,7 @@
  */
 import { type Base, type GroupPlan, headOf, IntervalList, kmOf, type PlaceRanges, withTail } from './base.ts';
 import type { Beyond } from './estimate.ts';
+import type { HeldBeliefs } from './held.ts';
 import type { IntervalIndex } from './map.ts';
 import type { Belief } from './residuals.ts';
 import { Rows } from './rows.ts';
@@ -37,6 +38,7 @@ export class PlaceRankings {
   readonly #ground: PlaceGround;
   readonly #plan: GroupPlan;
   readonly #tiers: Tiers;
+  readonly #held: HeldBeliefs;
   readonly #base: Base;
   readonly #width: number;
   /** By place in the group's candidates, unit vectors. */
@@ -58,10 +60,18 @@ export class PlaceRankings {
   #index: PlaceIndex | undefined;
 
   /** `base`: the rankings of places that evidence says nothing of. */
-  constructor(ground: PlaceGround, plan: GroupPlan, popVectors: Float32Array, tiers: Tiers, base: Base) {
+  constructor(
+    ground: PlaceGround,
+    plan: GroupPlan,
+    popVectors: Float32Array,
+    tiers: Tiers,
+    held: HeldBeliefs,
+    base: Base,
+  ) {
     this.#ground = ground;
     this.#plan = plan;
     this.#tiers = tiers;
+    this.#held = held;
     this.#base = base;
     this.#width = plan.pops.length;
     this.#popVectors = Float64Array.from(plan.pops.flatMap((pop) => [...popVectors.subarray(3 * pop, 3 * pop + 3)]));
@@ -130,7 +140,7 @@ export class PlaceRankings {
 
   /** Takes up what is believed of an AS in a metro. */
   #believe(metro: number, asn: number): void {
-    const belief = this.#tiers.beliefOf(metro, asn);
+    const belief = this.#held.of(metro, asn);
     if (belief === this.#belief) return;
     this.#belief = belief;
     const { pops, k } = this.#plan;
@@ -162,7 +172,6 @@ export class PlaceRankings {
   #rankSpots(metro: number): boolean {
     const { place, asn } = this.#ground.spots;
     const { first, items } = this.#ground.spotsOfMetro;
-    const asns = new Set(this.#tiers.asnsOf(metro));
     let changed = false;
     let before = -1;
     let isOwn = false;
@@ -170,15 +179,15 @@ export class PlaceRankings {
       const spot = items[i]!;
       if (asn[spot] !== before) {
         before = asn[spot]!;
-        isOwn = asns.has(before);
+        isOwn = this.#held.has(metro, before);
         if (isOwn) this.#believe(metro, before);
       }
-      const isApart = this.#seatOfSpot[spot]! >= this.#nearest.length;
-      if (isOwn !== isApart) {
-        this.#seatOfSpot[spot] = isOwn ? this.#addSeat(place[spot]!) : place[spot]!;
+      if (!isOwn) continue;
+      if (this.#seatOfSpot[spot]! < this.#nearest.length) {
+        this.#seatOfSpot[spot] = this.#addSeat(place[spot]!);
         changed = true;
       }
-      if (isOwn) changed = this.#rank(this.#seatOfSpot[spot]!, place[spot]!) || changed;
+      changed = this.#rank(this.#seatOfSpot[spot]!, place[spot]!) || changed;
     }
     return changed;
   }

@@ -137,12 +137,12 @@ export class RankStates {
   }
 
   #decideFirst(row: number, base: Uint8Array, costs: CellCosts, nowMs: number): void {
-    const best = cheapest(costs, noPop);
-    if (best === noPop || costs.n[best]! < estimation.ownN) return;
+    const best = cheapest(costs, noPop, estimation.ownN);
+    if (best === noPop) return;
     const incumbent = base[0]!;
     // Against the incumbent when it gains; when the incumbent is the best, the runner-up must be worse for certain.
-    const other = best === incumbent ? cheapest(costs, best) : incumbent;
-    if (other === noPop || (best === incumbent && costs.n[other]! < estimation.ownN)) return;
+    const other = best === incumbent ? cheapest(costs, best, estimation.ownN) : incumbent;
+    if (other === noPop) return;
     if (!surelyBetter(costs, best, other)) return;
     const ranking = Uint8Array.from(base);
     order(ranking, costs, (gain) => gain > 0);
@@ -167,12 +167,11 @@ export class RankStates {
 
   /** Counts this build for or against the challenger. */
   #mayMove(row: number, incumbent: number, costs: CellCosts, samples: number, nowMs: number): boolean {
-    const best = cheapest(costs, noPop);
-    if (this.#mustMove(row, best, incumbent, costs)) return true;
+    if (this.#mustMove(row, cheapest(costs, noPop), incumbent, costs)) return true;
+    const best = cheapest(costs, noPop, estimation.ownN);
     const wins =
       best !== noPop &&
       best !== incumbent &&
-      costs.n[best]! >= estimation.ownN &&
       beyondMargin(costs.cost[incumbent]! - costs.cost[best]!, costs.cost[incumbent]!) &&
       surelyBetter(costs, best, incumbent);
     if (!wins) {
@@ -215,12 +214,12 @@ function beyondMargin(gain: number, of: number): boolean {
   return gain > Math.max(stabilisation.gainMs, stabilisation.gainShare * of);
 }
 
-/** Of those that may be first. */
-function cheapest({ cost, barred }: CellCosts, except: number): number {
+/** Of those that may be first, and have so many own samples: what others say of one that is not measured decides nothing. */
+function cheapest({ cost, barred, n }: CellCosts, except: number, leastN = 0): number {
   let best = noPop;
   for (let i = 0; i < cost.length; i++) {
-    if (i !== except && barred[i] === 0 && !Number.isNaN(cost[i]!) && (best === noPop || cost[i]! < cost[best]!))
-      best = i;
+    if (i === except || barred[i] === 1 || n[i]! < leastN || Number.isNaN(cost[i]!)) continue;
+    if (best === noPop || cost[i]! < cost[best]!) best = i;
   }
   return best;
 }

@@ -52,6 +52,30 @@ export class Residuals extends Columns {
 
 /** What is believed of a place, added to the prior, and what that rests on (prediction-errors.ts). */
 export class Belief extends Columns {
+  constructor(pops: number, values = new Float32Array(5 * pops)) {
+    super(pops, values);
+  }
+
+  /** How far one cell could move `ms` beside its slack by not voting: fewer weigh less, and a metro around may be gone. */
+  frailMs(pop: number): number {
+    return this.values[3 * this.pops + pop]!;
+  }
+
+  /** Votes of what it rests on: of the AS, of the metro, or of those around. */
+  votes(pop: number): number {
+    return this.values[4 * this.pops + pop]!;
+  }
+
+  rest(pop: number, frailMs: number, votes: number): void {
+    this.values[3 * this.pops + pop] = frailMs;
+    this.values[4 * this.pops + pop] = votes;
+  }
+
+  /** Takes over what another one says of a PoP. */
+  take(pop: number, from: Belief): void {
+    for (let at = pop; at < this.values.length; at += this.pops) this.values[at] = from.values[at]!;
+  }
+
   basis(pop: number): number {
     return this.third(pop);
   }

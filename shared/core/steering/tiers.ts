@@ -270,11 +270,15 @@ export class Tiers {
     for (let pop = 0; pop < this.#pops; pop++) {
       const votes = own?.votes(pop) ?? 0;
       const [ms, slackMs] = [around.ms[pop]!, around.slackMs[pop]!];
-      if (own === undefined || votes < estimation.metroVotes) belief.put(pop, ms, slackMs, around.basis[pop]!);
-      else {
+      if (own === undefined || votes < estimation.metroVotes) {
+        belief.put(pop, ms, slackMs, around.basis[pop]!);
+        belief.rest(pop, around.frailMs[pop]!, around.votes[pop]!);
+      } else {
         // One cell is in one metro: it moves this one's median, or what is around.
         const slack = Math.max(blended(votes, own.slackMs(pop), 0), blended(votes, 0, slackMs));
         belief.put(pop, blended(votes, own.ms(pop), ms), slack, Basis.metro);
+        const leftMs = leftOf(votes, own.ms(pop) - ms, estimation.metroShrinkage);
+        belief.rest(pop, blended(votes, 0, around.frailMs[pop]!) + leftMs, votes);
       }
     }
     return belief;
@@ -428,8 +432,15 @@ function withAsn(area: Belief, own: Residuals, pops: number): Belief {
     // One cell votes in both.
     const slack = blendedAsn(votes, own.slackMs(pop), area.slackMs(pop));
     belief.put(pop, blendedAsn(votes, own.ms(pop), area.ms(pop)), slack, Basis.asn);
+    const leftMs = leftOf(votes, own.ms(pop) - area.ms(pop), estimation.asnShrinkage);
+    belief.rest(pop, blendedAsn(votes, 0, area.frailMs(pop)) + leftMs, votes);
   }
   return belief;
+}
+
+/** How far a blend moves by the weight of one vote of so many. */
+function leftOf(votes: number, apartMs: number, kappa: number): number {
+  return (Math.abs(apartMs) * kappa) / ((votes + kappa) * (votes - 1 + kappa));
 }
 
 function blendedAsn(votes: number, ms: number, metroMs: number): number {
