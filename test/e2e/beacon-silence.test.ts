@@ -49,10 +49,9 @@ describe.runIf(chromiumIsThere)('the beacon', () => {
       if (request.url().endsWith('/rum/plan')) atMs.push(Date.now());
     });
     await page.goto(site, { waitUntil: 'load' });
-    const loadedAtMs = await page.evaluate(() => {
-      const [navigation] = performance.getEntriesByType('navigation') as PerformanceNavigationTiming[];
-      return performance.timeOrigin + navigation!.loadEventEnd;
-    });
+    const loadedAtMs: number = await page.evaluate(
+      "performance.timeOrigin + performance.getEntriesByType('navigation')[0].loadEventEnd",
+    );
     await pause(watchedMs);
     return { plansAfterMs: atMs.map((ms) => ms - loadedAtMs), state: await page.evaluate(state) };
   }
@@ -115,9 +114,7 @@ describe.runIf(chromiumIsThere)('the beacon', () => {
       async () => {
         const context = await launch();
         // Without a screen every window counts as seen.
-        await context.addInitScript(() => {
-          Object.defineProperty(Document.prototype, 'hidden', { get: () => true });
-        });
+        await context.addInitScript("Object.defineProperty(Document.prototype, 'hidden', { get: () => true })");
         return [context, await context.newPage()];
       },
     ],

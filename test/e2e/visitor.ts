@@ -31,6 +31,8 @@ export function browserArguments(tree: Tree): string[] {
     `--host-resolver-rules=${rules.join(',')}`,
     // The internal CA is in no browser's store; that its certificates are right is for curl and openssl to check.
     '--ignore-certificate-errors',
+    // A page whose answer a test makes up comes from nowhere, and may not ask loopback, where the test's PoPs are.
+    '--disable-features=LocalNetworkAccessChecks',
   ];
 }
 
