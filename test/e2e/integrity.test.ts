@@ -10,6 +10,8 @@ import { connect as connectTls } from 'node:tls';
 import type { ApartState } from '@ufes/core/dashboard.ts';
 import { cellOf, formatPrefix, parseAddress } from '@ufes/core/ip.ts';
 import type { Beacon, Plan } from '@ufes/core/samples.ts';
+import type { Evidence } from '@ufes/core/steering/explanation.ts';
+import { adminGet } from '@ufes/io/admin-client.ts';
 import { encodeProxyV2 } from '@ufes/io/proxy-protocol.ts';
 import { signToken } from '@ufes/probe/token.ts';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -107,7 +109,10 @@ test('tokens that are forged, expired, of another network or used before are ref
   const total = (reason: string) => refused?.reasons.find((one) => one.reason === reason)?.total;
   expect(['forged', 'expired', 'foreign-prefix'].map(total)).toEqual([1, 1, 1]);
   expect(held?.aside.reasons).toEqual([{ reason: 'token-repeated', total: 1 }]);
-  const ns = async () => (await tree.explain(name, client)).pops.map((pop) => Math.round(pop.estimate?.n ?? 0));
+  const ns = async () => {
+    const { estimates } = await adminGet<Evidence>(tree.state, 'mapper', `/evidence?client=${client}`, {});
+    return ['lon', 'iad', 'sin'].map((pop) => Math.round(estimates[pop]!.n));
+  };
   await until(
     'it counts',
     async () => (await ns()).some((n) => n > 0),
