@@ -67,7 +67,7 @@ describe('the configuration', () => {
         paths: [{ path: '/', match: 'prefix', origin: 'eu', timeoutMs: 30_000 }],
       },
     ]);
-    expect(desired.probe).toEqual({ zone: 'probe.shop.example.', sources: ['rum', 'agent'] });
+    expect(desired.probe).toEqual({ zone: 'probe.shop.example.', sources: ['rum', 'agent', 'edge'] });
     expect(planOf(noObjects).certificates.map(({ host }) => host)).toEqual([
       'www.shop.example',
       '*.probe.shop.example',
