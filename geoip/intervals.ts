@@ -11,6 +11,7 @@
  * bits, (hi, lo).
  */
 import type { Address } from '@ufes/core/ip.ts';
+import { lastAtOrBefore32, lastAtOrBefore64 } from '@ufes/core/search.ts';
 
 export interface Intervals<V extends Int32Array | Uint32Array> {
   readonly family: 4 | 6;
@@ -125,37 +126,6 @@ export function findInterval(intervals: IndexedIntervals<Int32Array | Uint32Arra
   return isV4
     ? lastAtOrBefore32(intervals.hi, low, high, hi)
     : lastAtOrBefore64(intervals.hi, intervals.lo, low, high, hi, lo);
-}
-
-/** The last of starts[low … high] that is at or before `hi`; `low` is known to be. */
-function lastAtOrBefore32(starts: Uint32Array, low: number, high: number, hi: number): number {
-  let first = low;
-  let last = high;
-  while (first < last) {
-    const middle = (first + last + 1) >>> 1;
-    if (starts[middle]! <= hi) first = middle;
-    else last = middle - 1;
-  }
-  return first;
-}
-
-function lastAtOrBefore64(
-  starts: Uint32Array,
-  startsLo: Uint32Array,
-  low: number,
-  high: number,
-  hi: number,
-  lo: number,
-): number {
-  let first = low;
-  let last = high;
-  while (first < last) {
-    const middle = (first + last + 1) >>> 1;
-    const start = starts[middle]!;
-    if (start < hi || (start === hi && startsLo[middle]! <= lo)) first = middle;
-    else last = middle - 1;
-  }
-  return first;
 }
 
 /** Length of the largest aligned block around the address that lies inside interval `at`. No allocation. */

@@ -1,4 +1,5 @@
 /** What GeoIP says of all addresses, prepared for building maps: spots by range, places as vectors, metros. */
+import { lastAtOrBefore32, lastAtOrBefore64 } from '../search.ts';
 import { foldRanges, type PlaceRanges, vectorsOf } from './base.ts';
 import type { PlaceGround } from './places.ts';
 import { groupBy, metrosOf, SpotNumbers, spotRanges } from './spots.ts';
@@ -68,28 +69,10 @@ function sampled(ranges: PlaceRanges): GroundRanges {
 export function spotOf(ground: Ground, family: 4 | 6, hi: number, lo: number): number {
   const ranges = family === 4 ? ground.v4 : ground.v6;
   const { sampleHi, sampleLo } = ranges;
-  const from = run * lastUpTo(sampleHi, sampleLo, 0, sampleHi.length - 1, hi, lo);
-  return ranges.value[lastUpTo(ranges.hi, ranges.lo, from, Math.min(from + run, ranges.hi.length) - 1, hi, lo)]!;
-}
-
-/** The last of starts[low … high] that is at or before the address; the first is. `startsLo` is empty for v4. */
-function lastUpTo(
-  starts: Uint32Array,
-  startsLo: Uint32Array,
-  low: number,
-  high: number,
-  hi: number,
-  lo: number,
-): number {
-  let first = low;
-  let last = high;
-  while (first < last) {
-    const middle = (first + last + 1) >>> 1;
-    const start = starts[middle]!;
-    if (start < hi || (start === hi && (startsLo.length === 0 || startsLo[middle]! <= lo))) first = middle;
-    else last = middle - 1;
-  }
-  return first;
+  const lastUpTo = (starts: Uint32Array, startsLo: Uint32Array, low: number, high: number) =>
+    family === 4 ? lastAtOrBefore32(starts, low, high, hi) : lastAtOrBefore64(starts, startsLo, low, high, hi, lo);
+  const from = run * lastUpTo(sampleHi, sampleLo, 0, sampleHi.length - 1);
+  return ranges.value[lastUpTo(ranges.hi, ranges.lo, from, Math.min(from + run, ranges.hi.length) - 1)]!;
 }
 
 /** Location of a cell, -1 for none. */
